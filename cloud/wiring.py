@@ -18,8 +18,8 @@ from cloud.fleet.models import PROVIDER_OF
 from cloud.fleet.vault import Vault
 from cloud.metrics.counts import Counts
 from cloud.metrics.totals import Keeper
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.return_rules import Limits
-from cloud.orders.rules import Rules
 from cloud.orders.stage_times import StageTimes
 from cloud.payments.call_worker import CallWorker
 from cloud.payments.counted_calls import counted
@@ -47,7 +47,7 @@ class Cloud:
 
     settings: Settings
     database: Database
-    rules: Rules
+    rules: OrderLimits
     clients: ProviderClients
     owner: str
     clock: Clock
@@ -98,9 +98,9 @@ def build(settings: Settings, clock: Clock | None = None) -> Cloud:
     return Cloud(settings, database, rules_of(settings), clients, owner, clock, counts)
 
 
-def rules_of(settings: Settings) -> Rules:
-    """The settings an order lives by."""
-    return Rules(**{name: getattr(settings, name) for name in Rules.__dataclass_fields__})
+def rules_of(settings: Settings) -> OrderLimits:
+    """The settings that limit an order."""
+    return OrderLimits(**{name: getattr(settings, name) for name in OrderLimits.__dataclass_fields__})
 
 
 def connector(settings: Settings, database: Database, clock: Clock = utc_now) -> Callable[[Shop, str], Provider]:

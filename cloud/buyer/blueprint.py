@@ -29,7 +29,7 @@ from cloud.buyer.stream import Events
 from cloud.database.database import Database
 from cloud.fleet.models import Device
 from cloud.fleet.qr_key import QrKeys
-from cloud.orders.rules import Rules
+from cloud.orders.order_limits import OrderLimits
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -48,7 +48,7 @@ class OrderIdConverter(BaseConverter):
 
 def create_services(
     database: Database,
-    rules: Rules,
+    rules: OrderLimits,
     clock: Callable[[], datetime],
     public_url: str,
     *,

@@ -27,7 +27,7 @@ from cloud.http.addresses import home_of
 from cloud.orders.forgetting import ForgottenOrder
 from cloud.orders.models import Order
 from cloud.orders.order_ids import SIGNED
-from cloud.orders.rules import Rules
+from cloud.orders.order_limits import OrderLimits
 
 NEW_ORDERS_BURST = 30
 NEW_ORDERS_PER_S = 0.5
@@ -57,7 +57,7 @@ class Services:
     """Shared by all views; safe from any thread."""
 
     database: Database
-    rules: Rules
+    rules: OrderLimits
     clock: Callable[[], datetime]
     public_url: str
     new_id: Callable[[], str]

@@ -26,7 +26,7 @@ from cloud.metrics.counts import Counts
 from cloud.orders import making
 from cloud.orders.deadlines import DEVICES_REPEAT_WITHIN
 from cloud.orders.locked_order import order_key
-from cloud.orders.rules import Rules
+from cloud.orders.order_limits import OrderLimits
 from protocol.errors import WireError
 from protocol.messages import (
     MAX_BATCH,
@@ -65,7 +65,7 @@ class Listener:
     """Takes what devices say from the link; one per process."""
 
     def __init__(
-        self, database: Database, link: BrokerLink, rules: Rules, welcomes: Welcomes, clock: Clock,
+        self, database: Database, link: BrokerLink, rules: OrderLimits, welcomes: Welcomes, clock: Clock,
         counts: Counts | None = None,
     ) -> None:  # fmt: skip
         self._database = database

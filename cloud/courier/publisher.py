@@ -23,9 +23,9 @@ from cloud.database.transaction import Transaction
 from cloud.orders import making, order_tasks, outbox
 from cloud.orders.locked_order import LockedOrder, lock_order, order_key
 from cloud.orders.models import MakeCommand
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.order_tasks import LaneWorker
 from cloud.orders.outbox import Claim, OutboxRow
-from cloud.orders.rules import Rules
 from cloud.orders.tasks import ASKED_FOR, DONE, REFUSED, STOPPED, VOID, Lane, Task, may_be_done
 from protocol.messages import Cancel, Make, Message, Query, encode
 from protocol.topics import Channel, topic
@@ -66,7 +66,7 @@ class _Sent(NamedTuple):
 class Publisher:
     """One per process; `owner` names its leases. A command is sent by the thread that has committed it."""
 
-    def __init__(self, database: Database, link: BrokerLink, rules: Rules, owner: str, clock: Clock) -> None:
+    def __init__(self, database: Database, link: BrokerLink, rules: OrderLimits, owner: str, clock: Clock) -> None:
         self._database = database
         self._link = link
         self._rules = rules

@@ -18,9 +18,9 @@ from cloud.orders import archive, paying, restored_order
 from cloud.orders.locked_order import LockedOrder, LockedOrders, UnknownOrder, lock_order
 from cloud.orders.models import NOT_EARNED, UNFINISHED, Order, Payment
 from cloud.orders.money import PaymentState
+from cloud.orders.order_limits import OrderLimits, seconds
 from cloud.orders.outbox import MAY_BE_DONE, OutboxRow
 from cloud.orders.restores import Restore, add_shops
-from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import ON_ITS_WAY, PAYABLE, Event, Status, values_of
 from cloud.orders.status_change import add_note, apply_event, begin_history, log
 
@@ -58,7 +58,7 @@ def note_restore(tx: Transaction, as_of: datetime, now: datetime) -> None:
     tx.session.add(Restore(as_of=as_of, restored_at=now))
 
 
-def begin_restores(tx: Transaction, rules: Rules, now: datetime) -> bool:
+def begin_restores(tx: Transaction, rules: OrderLimits, now: datetime) -> bool:
     """Mark some of what may have gone on since the backup; whether all of it is. Again changes nothing then.
 
     Everybody is logged out: who was meanwhile, or may come in no more, is not known.
@@ -121,7 +121,7 @@ def _is_unmarked(restore: Restore) -> ColumnElement[bool]:
     return or_(Order.restored_at.is_(None), Order.restored_at != restore.restored_at)
 
 
-def _mark_uncertain(locked: LockedOrder, restore: Restore, rules: Rules, now: datetime) -> None:
+def _mark_uncertain(locked: LockedOrder, restore: Restore, rules: OrderLimits, now: datetime) -> None:
     locked.order.restored_at = restore.restored_at
     add_note(locked, "database_restored", "clock", now, evidence={"as_of": restore.as_of.isoformat()})
     restored_order.mark_uncertain(locked, rules, now)
@@ -130,7 +130,7 @@ def _mark_uncertain(locked: LockedOrder, restore: Restore, rules: Rules, now: da
             payment.next_check_at = now
 
 
-def adopt(tx: Transaction, listed: Listed, rules: Rules, now: datetime) -> None:
+def adopt(tx: Transaction, listed: Listed, rules: OrderLimits, now: datetime) -> None:
     """Take in a payment that our database has forgotten, and its order; the provider is asked what became of it.
 
     Raises `UnknownMachine`.
@@ -155,7 +155,7 @@ def adopt(tx: Transaction, listed: Listed, rules: Rules, now: datetime) -> None:
     tx.log_after_commit(log.warning, "payment of a forgotten time adopted", extra=facts)
 
 
-def _forgotten_order(tx: Transaction, listed: Listed, rules: Rules, now: datetime) -> LockedOrder:
+def _forgotten_order(tx: Transaction, listed: Listed, rules: OrderLimits, now: datetime) -> LockedOrder:
     device = tx.session.get(Device, listed.device_uuid)
     if device is None:
         raise UnknownMachine(listed.device_uuid)

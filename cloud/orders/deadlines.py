@@ -33,7 +33,7 @@ from cloud.orders import making
 from cloud.orders.locked_order import lock_order
 from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentState
-from cloud.orders.rules import Rules
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.states import Status
 from protocol.messages import REPEAT_WITHIN_S
 
@@ -60,7 +60,7 @@ class Deadlines:
     """
 
     def __init__(
-        self, database: Database, rules: Rules, is_listening: Callable[[], bool] | None = None,
+        self, database: Database, rules: OrderLimits, is_listening: Callable[[], bool] | None = None,
         lag_s: Callable[[], float] = lambda: 0.0, clock: Clock | None = None,
     ) -> None:  # fmt: skip
         self._database = database

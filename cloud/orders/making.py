@@ -16,9 +16,9 @@ from cloud.database.transaction import Transaction
 from cloud.orders import carriers, order_tasks, restores, trusted_outcome
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import MakeCommand, Order
+from cloud.orders.order_limits import OrderLimits, seconds
 from cloud.orders.outbox import SET_BACK
 from cloud.orders.owed_tasks import is_paid_for, money_is_gone, settle_as_poured, settle_money
-from cloud.orders.rules import Rules, seconds
 from cloud.orders.self_closing import close_what_fails
 from cloud.orders.states import DONE, EXPIRED, ON_ITS_WAY, TOLD_LATE, Event, Status
 from cloud.orders.status_change import add_note, apply_event, log, mark_changed
@@ -46,7 +46,7 @@ def command_id(order_id: str, attempt: int) -> str:
     return "mk-" + hashlib.sha256(f"{attempt}\n{order_id}".encode()).hexdigest()[:32]
 
 
-def issue_command(locked: LockedOrder, rules: Rules, now: datetime) -> MakeCommand:
+def issue_command(locked: LockedOrder, rules: OrderLimits, now: datetime) -> MakeCommand:
     """Issue the next make command of a paid order and add the task that sends it."""
     order, attempt = locked.order, 1 + len(locked.commands)
     issued = fresh(
@@ -59,7 +59,7 @@ def issue_command(locked: LockedOrder, rules: Rules, now: datetime) -> MakeComma
     return issued
 
 
-def pour_what_is_paid(locked: LockedOrder, rules: Rules, now: datetime) -> None:
+def pour_what_is_paid(locked: LockedOrder, rules: OrderLimits, now: datetime) -> None:
     """Issue the command of an order paid in time, unless its machine was closed while the buyer paid."""
     if not locked.is_closed:
         issue_command(locked, rules, now)
@@ -76,7 +76,7 @@ def parameters(issued: MakeCommand, order: Order) -> dict[str, object]:
     }  # fmt: skip
 
 
-def pour_now(tx: Transaction, order_id: str, actor: str, rules: Rules, now: datetime) -> None:
+def pour_now(tx: Transaction, order_id: str, actor: str, rules: OrderLimits, now: datetime) -> None:
     """Pour a late-paid order: the buyer stands at the machine, or the operator does. Raises `NotPourable`."""
     locked = lock_order(tx, order_id)
     if locked.order.status != Status.MANUAL_MAKE:
@@ -87,7 +87,7 @@ def pour_now(tx: Transaction, order_id: str, actor: str, rules: Rules, now: date
     issue_command(locked, rules, now)
 
 
-def record_published(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime) -> None:
+def record_published(locked: LockedOrder, issued: MakeCommand, rules: OrderLimits, now: datetime) -> None:
     """Record that the broker has the command; that says nothing about the machine."""
     if issued.published_at is not None or not issued.live:
         return
@@ -98,14 +98,14 @@ def record_published(locked: LockedOrder, issued: MakeCommand, rules: Rules, now
 
 
 def record_not_sent(
-    tx: Transaction, order_id: str, make_id: str, why: str, rules: Rules, now: datetime, *, certain: bool
+    tx: Transaction, order_id: str, make_id: str, why: str, rules: OrderLimits, now: datetime, *, certain: bool
 ) -> None:
     """Record that the command could not be handed over in time. `certain`: no byte of it left us."""
     locked = lock_order(tx, order_id)
     _fail_unsent(locked, locked.command(make_id), why, rules, now, certain=certain)
 
 
-def record_acceptance(tx: Transaction, device_uuid: str, said: Accepted, rules: Rules, now: datetime) -> None:
+def record_acceptance(tx: Transaction, device_uuid: str, said: Accepted, rules: OrderLimits, now: datetime) -> None:
     """Record that the machine has taken the command."""
     known = _of_device(tx, device_uuid, said)
     if known is None:
@@ -113,7 +113,7 @@ def record_acceptance(tx: Transaction, device_uuid: str, said: Accepted, rules: 
     _mark_taken(*known, rules, now)
 
 
-def record_progress(tx: Transaction, device_uuid: str, said: Progress, rules: Rules, now: datetime) -> None:
+def record_progress(tx: Transaction, device_uuid: str, said: Progress, rules: OrderLimits, now: datetime) -> None:
     """Record what the machine does to the cup, and by it that the machine has the command."""
     known = _of_device(tx, device_uuid, said)
     if known is None:
@@ -126,7 +126,7 @@ def record_progress(tx: Transaction, device_uuid: str, said: Progress, rules: Ru
         mark_changed(locked)
 
 
-def _mark_taken(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime) -> None:
+def _mark_taken(locked: LockedOrder, issued: MakeCommand, rules: OrderLimits, now: datetime) -> None:
     """Keep for ever that the machine has this command, by its own word."""
     if issued.accepted_at is not None:
         return
@@ -137,7 +137,7 @@ def _mark_taken(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: dat
         locked.order.due_at = now + seconds(rules.make_timeout_s)
 
 
-def record_outcome(tx: Transaction, device_uuid: str, said: Outcome, rules: Rules, now: datetime) -> None:
+def record_outcome(tx: Transaction, device_uuid: str, said: Outcome, rules: OrderLimits, now: datetime) -> None:
     """Record what physically happened. A higher revision corrects an earlier one; the same again changes nothing.
 
     An outcome of an unknown command is kept: a database put back to an earlier state may find the order again.
@@ -229,7 +229,7 @@ def asked_about(issued: MakeCommand) -> Asked:
     )
 
 
-def handle_deadline(tx: Transaction, order_id: str, rules: Rules, now: datetime) -> None:
+def handle_deadline(tx: Transaction, order_id: str, rules: OrderLimits, now: datetime) -> None:
     """End the wait of an order whose deadline has passed: what it waited for did not come."""
     locked = lock_order(tx, order_id)
     order, issued = locked.order, locked.live_command
@@ -253,7 +253,7 @@ def handle_deadline(tx: Transaction, order_id: str, rules: Rules, now: datetime)
             order.due_at = None
 
 
-def end_grace(tx: Transaction, order_id: str, rules: Rules, now: datetime) -> None:
+def end_grace(tx: Transaction, order_id: str, rules: OrderLimits, now: datetime) -> None:
     """Return the money now that the grace time brought no evidence, unless this machine needs that too often."""
     locked = lock_order(tx, order_id)
     order = locked.order
@@ -278,7 +278,7 @@ def settle_closing_hold(tx: Transaction, order_id: str, now: datetime) -> None:
 
 
 def _fail_unsent(
-    locked: LockedOrder, issued: MakeCommand, why: str, rules: Rules, now: datetime, *, certain: bool
+    locked: LockedOrder, issued: MakeCommand, why: str, rules: OrderLimits, now: datetime, *, certain: bool
 ) -> None:
     """Fail the order whose command was not sent, unless the machine has it after all."""
     if not issued.live or issued.published_at is not None or issued.accepted_at is not None:
@@ -291,7 +291,7 @@ def _fail_unsent(
         _fail_order(locked, rules, now, uncertain=not certain)
 
 
-def _give_up_waiting(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime) -> None:
+def _give_up_waiting(locked: LockedOrder, issued: MakeCommand, rules: OrderLimits, now: datetime) -> None:
     """Fail the order of a command that the machine no longer answers."""
     event = Event.NO_OUTCOME if issued.accepted_at is not None else Event.NO_ACK
     issued.live, issued.finished_at = False, now
@@ -334,7 +334,7 @@ def _finish_poured(locked: LockedOrder, stage: str, now: datetime) -> None:
         locked.tx.log_after_commit(log.warning, "poured after its return had begun", extra={"order_id": order.id})
 
 
-def _fail_order(locked: LockedOrder, rules: Rules, now: datetime, *, uncertain: bool) -> None:
+def _fail_order(locked: LockedOrder, rules: OrderLimits, now: datetime, *, uncertain: bool) -> None:
     """Settle the money of an order without a drink; an uncertain one waits for evidence first."""
     order = locked.order
     is_forgotten = uncertain and order.restored_at is not None and is_paid_for(locked)

@@ -19,8 +19,8 @@ from cloud.orders.ledger import record, record_refund
 from cloud.orders.locked_order import LockedOrder, lock_order, lock_order_of_payment
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentAnswer, PaymentState, moves_forward
+from cloud.orders.order_limits import OrderLimits, seconds
 from cloud.orders.owed_tasks import awaits_a_hand, settle_money
-from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import EXPIRED, PAYABLE, Event, Status
 from cloud.orders.status_change import add_note, apply_event, log, mark_changed
 from cloud.orders.tasks import Lane, Task
@@ -106,7 +106,7 @@ def record_payment_answer(
     tx: Transaction,
     payment_id: str,
     answer: PaymentAnswer,
-    rules: Rules,
+    rules: OrderLimits,
     now: datetime,
     refunds: Mapping[str, int] | None = None,
 ) -> None:
@@ -218,7 +218,7 @@ def postpone_check(tx: Transaction, payment_id: str, next_check_at: datetime) ->
     lock_order_of_payment(tx, payment_id)[1].next_check_at = next_check_at
 
 
-def next_check(payment: Payment, rules: Rules, now: datetime) -> datetime | None:
+def next_check(payment: Payment, rules: OrderLimits, now: datetime) -> datetime | None:
     """When to ask about this payment again: often while the buyer waits, slowly after, never once it is final."""
     if PaymentState(payment.state) in FINAL_STATES:
         return None
@@ -262,7 +262,9 @@ def _take_in(locked: LockedOrder, payment: Payment, before: PaymentState, answer
         record(locked, payment, "held", payment.amount, now)
 
 
-def _apply_money(locked: LockedOrder, payment: Payment, answer: PaymentAnswer, rules: Rules, now: datetime) -> None:
+def _apply_money(
+    locked: LockedOrder, payment: Payment, answer: PaymentAnswer, rules: OrderLimits, now: datetime
+) -> None:
     """Move the order by the first money of a payment."""
     order = locked.order
     if payment.problem:

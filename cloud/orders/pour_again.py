@@ -16,7 +16,7 @@ from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.making import NotPourable, issue_command, pour_now
 from cloud.orders.models import Order, OrderChange
 from cloud.orders.order_ids import again_order_id
-from cloud.orders.rules import Rules, seconds
+from cloud.orders.order_limits import OrderLimits, seconds
 from cloud.orders.states import DRINK_ENDED, ON_ITS_WAY, Status
 from cloud.orders.status_change import add_note, begin_history
 
@@ -32,7 +32,7 @@ DAY = timedelta(days=1)
 
 
 def pour_again(
-    tx: Transaction, order_id: str, by: str, why: str, rules: Rules, now: datetime, shown: int | None = None
+    tx: Transaction, order_id: str, by: str, why: str, rules: OrderLimits, now: datetime, shown: int | None = None
 ) -> str:
     """Pour the drink for its buyer now; the id of the order that does it. Raises `UnknownOrder` and `NotPourable`.
 
@@ -109,7 +109,7 @@ def why_not_again_after(earlier: Order) -> str:
     return "outcome_open" if is_open else ""
 
 
-def _free_order(order: Order, again_id: str, rules: Rules, now: datetime) -> Order:
+def _free_order(order: Order, again_id: str, rules: OrderLimits, now: datetime) -> Order:
     """Paid with nothing: no payment, no sale."""
     expires_at = now + seconds(rules.order_expiration_s)
     return fresh(

@@ -11,8 +11,8 @@ from cloud.orders import making, order_tasks, restores
 from cloud.orders.carriers import lane_of_command
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import MakeCommand
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.owed_tasks import is_paid_for, settle_money
-from cloud.orders.rules import Rules
 from cloud.orders.states import Event, Status
 from cloud.orders.status_change import apply_event
 from cloud.orders.tasks import RETURNS, Lane, Task
@@ -21,14 +21,14 @@ RESTORED = "restored"
 """Reason of an order whose end a restored database has forgotten."""
 
 
-def mark_uncertain(locked: LockedOrder, rules: Rules, now: datetime) -> None:
+def mark_uncertain(locked: LockedOrder, rules: OrderLimits, now: datetime) -> None:
     """Make a paid order uncertain that may have been poured since the backup, and ask its machine."""
     if locked.order.status != Status.MAKE_FAILED and not apply_event(locked, Event.RESTORED, "clock", now, RESTORED):
         return
     ask_machine(locked, rules, now)
 
 
-def ask_machine(locked: LockedOrder, rules: Rules, now: datetime) -> None:
+def ask_machine(locked: LockedOrder, rules: OrderLimits, now: datetime) -> None:
     """Ask the machine about a `make_failed` order; what was to go back waits for its word.
 
     Where all of it is back already, nothing waits for a person.
@@ -46,7 +46,7 @@ def ask_machine(locked: LockedOrder, rules: Rules, now: datetime) -> None:
     apply_unclaimed(locked.tx, order.id, order.device_uuid, rules, now)
 
 
-def apply_unclaimed(tx: Transaction, order_id: str, device_uuid: str, rules: Rules, now: datetime) -> None:
+def apply_unclaimed(tx: Transaction, order_id: str, device_uuid: str, rules: OrderLimits, now: datetime) -> None:
     """Apply the outcomes that came while nobody knew the order."""
     for said in restores.take_unclaimed(tx, order_id, device_uuid):
         making.record_outcome(tx, device_uuid, said, rules, now)

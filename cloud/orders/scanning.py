@@ -27,8 +27,8 @@ from cloud.orders.order_ids import (
     substitute_id,
     tag_of,
 )
+from cloud.orders.order_limits import OrderLimits, seconds
 from cloud.orders.qr_signature import QrCode, Signature, judge, signed_text
-from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Status
 from cloud.orders.status_change import add_note, begin_history
 
@@ -144,7 +144,7 @@ def _known(session: Session, order_id: str) -> Order | None:
 
 
 def open_order(
-    tx: Transaction, scan: Scan, language: str, rules: Rules, now: datetime, keys: QrKeys | None = None,
+    tx: Transaction, scan: Scan, language: str, rules: OrderLimits, now: datetime, keys: QrKeys | None = None,
     told_price: int | None = None, holds: Callable[[str], bool] = _no_phone,
 ) -> Order:  # fmt: skip
     """The order of this scan, new or known. Raises `NotForSale`.
@@ -167,7 +167,7 @@ def phone_came_back(tx: Transaction, order_id: str, now: datetime) -> None:
 
 
 def _taken_over(
-    tx: Transaction, found: Found, on_sale: tuple[Device, Drink, int], rules: Rules, now: datetime
+    tx: Transaction, found: Found, on_sale: tuple[Device, Drink, int], rules: OrderLimits, now: datetime
 ) -> Order:
     """Change an order, opened by somebody that guessed the id and paid by nobody yet, to what the machine signed."""
     locked = lock_order(tx, found.scan.order_id)
@@ -188,7 +188,7 @@ def _taken_over(
 
 
 def _made(
-    tx: Transaction, found: Found, on_sale: tuple[Device, Drink, int], language: str, rules: Rules, now: datetime
+    tx: Transaction, found: Found, on_sale: tuple[Device, Drink, int], language: str, rules: OrderLimits, now: datetime
 ) -> Order:
     (device, drink, price), scan = on_sale, found.scan
     order = fresh(

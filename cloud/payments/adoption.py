@@ -21,8 +21,8 @@ from cloud.fleet.accounts import Account
 from cloud.fleet.models import PROVIDER_OF, Device
 from cloud.orders import adopting, paying, restores
 from cloud.orders.adopting import Listed, UnknownMachine
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.restores import Restore, RestoredShop
-from cloud.orders.rules import Rules
 from cloud.payments.facts import PaymentFacts, ProviderStatus, RefundFacts
 from cloud.payments.provider import Provider
 from cloud.payments.provider_clients import NoCredential, ProviderClients
@@ -62,8 +62,9 @@ class Adoption:
     """One per worker; several share the shops by leases. `pause` waits so many seconds between questions."""
 
     def __init__(
-        self, database: Database, clients: ProviderClients, rules: Rules, clock: Clock, pause: Callable[[float], None]
-    ) -> None:
+        self, database: Database, clients: ProviderClients, rules: OrderLimits, clock: Clock,
+        pause: Callable[[float], None],
+    ) -> None:  # fmt: skip
         self._database = database
         self._clients = clients
         self._rules = rules

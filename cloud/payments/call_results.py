@@ -12,9 +12,9 @@ from cloud.database.transaction import Transaction
 from cloud.orders import order_tasks, paying
 from cloud.orders.ledger import record_failed
 from cloud.orders.locked_order import LockedOrder, lock_order, order_key
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.owed_tasks import settle_money
-from cloud.orders.rules import Rules
 from cloud.orders.tasks import BY_HAND, DONE, LOST, REFUSED, Task
 from cloud.payments.call_answers import Answer
 from cloud.payments.call_decision import Attempt, Final, NeedsPerson, Retry, Settled, call_of, within_patience
@@ -31,7 +31,7 @@ Facts = PaymentFacts | RefundFacts
 class CallResults:
     """Writes what calls have come to."""
 
-    def __init__(self, database: Database, rules: Rules, jitter: Callable[[], float], clock: Clock) -> None:
+    def __init__(self, database: Database, rules: OrderLimits, jitter: Callable[[], float], clock: Clock) -> None:
         self._database = database
         self._rules = rules
         self._jitter = jitter

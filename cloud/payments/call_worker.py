@@ -17,10 +17,10 @@ from cloud.database.transaction import Transaction
 from cloud.orders import order_tasks, outbox, paying
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Order, Payment
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.order_tasks import LaneWorker
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.owed_tasks import awaits_decision
-from cloud.orders.rules import Rules
 from cloud.orders.tasks import REFUSED, Task
 from cloud.payments import call_decision, due_calls, openings
 from cloud.payments.admission import Launcher, Store, Waiting, Work
@@ -54,8 +54,8 @@ class CallWorker:
     """One per process; `owner` names its leases."""
 
     def __init__(
-        self, database: Database, clients: ProviderClients, rules: Rules, public_url: str, owner: str, pool: ThreadPool,
-        jitter: Callable[[], float], clock: Clock, openings: Openings | None = None,
+        self, database: Database, clients: ProviderClients, rules: OrderLimits, public_url: str, owner: str,
+        pool: ThreadPool, jitter: Callable[[], float], clock: Clock, openings: Openings | None = None,
     ) -> None:  # fmt: skip
         self._database = database
         self._clients = clients

@@ -19,7 +19,7 @@ from cloud.database.transaction import Transaction
 from cloud.orders import paying
 from cloud.orders.locked_order import lock_order, order_key
 from cloud.orders.models import Payment
-from cloud.orders.rules import Rules
+from cloud.orders.order_limits import OrderLimits
 from cloud.payments import unplaced
 from cloud.payments.admission import Launcher, Store, Waiting, Work
 from cloud.payments.budget import Priority, Refusal
@@ -91,7 +91,7 @@ class StatusPoller:
         self,
         database: Database,
         clients: ProviderClients,
-        rules: Rules,
+        rules: OrderLimits,
         pool: ThreadPool,
         jitter: Callable[[], float],
         clock: Clock,

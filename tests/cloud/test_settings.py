@@ -13,7 +13,7 @@ from agent.settings import BadSettings
 from agent.settings import Settings as AgentSettings
 from cloud.cli import main
 from cloud.http.addresses import parse_networks
-from cloud.orders.rules import Rules
+from cloud.orders.order_limits import OrderLimits
 from cloud.settings import Settings, SettingsError, read_dotenv
 from cloud.wiring import rules_of
 
@@ -50,7 +50,7 @@ def test_defaults_are_the_contracts() -> None:
 
 
 def test_what_tests_try_orders_by_are_the_settings_defaults() -> None:
-    assert rules_of(Settings.from_env(KEY)) == Rules()
+    assert rules_of(Settings.from_env(KEY)) == OrderLimits()
 
 
 def test_durations_take_fractions() -> None:

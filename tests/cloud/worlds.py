@@ -23,9 +23,9 @@ from cloud.orders.deadlines import Deadlines
 from cloud.orders.locked_order import lock_order
 from cloud.orders.models import MOVED, MakeCommand, Movement, Order, OrderChange, Payment
 from cloud.orders.money import PaymentAnswer, PaymentState
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.paying import Account
-from cloud.orders.rules import Rules
 from cloud.orders.scanning import Scan, open_order
 from cloud.orders.states import Status
 from cloud.orders.tasks import Task
@@ -64,7 +64,7 @@ class World:
 
     database: Database
     clock: HandClock = field(default_factory=HandClock)
-    rules: Rules = field(default_factory=Rules)
+    rules: OrderLimits = field(default_factory=OrderLimits)
     vault: Vault = field(default_factory=lambda: Vault(SECRET_KEY))
     opens_again: bool = True
     """Before each scan somebody opens what closed by itself: most tests fail drinks for another reason."""
@@ -256,7 +256,7 @@ def a_world(url: str) -> Iterator[World]:
         database.close()
 
 
-def publish(tx: Transaction, order_id: str, make_id: str, rules: Rules, now: datetime) -> None:
+def publish(tx: Transaction, order_id: str, make_id: str, rules: OrderLimits, now: datetime) -> None:
     """The broker has taken a make command, as the publisher notes it: both or nothing."""
     locked = lock_order(tx, order_id)
     [row] = [row for row in locked.tasks if (row.task, row.subject) == (Task.MAKE, make_id)]

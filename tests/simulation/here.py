@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cloud.orders.rules import Rules
+from cloud.orders.order_limits import OrderLimits
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -15,9 +15,9 @@ def here() -> "World":
     return _present[-1]
 
 
-def rules_here() -> Rules:
+def rules_here() -> OrderLimits:
     """The present world's; outside of all worlds, as nobody set them."""
-    return here().rules if _present else Rules()
+    return here().rules if _present else OrderLimits()
 
 
 def enter(world: "World") -> None:

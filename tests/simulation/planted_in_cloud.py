@@ -21,8 +21,8 @@ from cloud.orders import ledger, making, money, order_tasks, outbox, paying, sta
 from cloud.orders.locked_order import LockedOrder, lock_order, lock_order_of_payment
 from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentAnswer, PaymentState
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.outbox import OutboxRow
-from cloud.orders.rules import Rules
 from cloud.orders.states import Event, Status
 from cloud.orders.tasks import DONE, Task
 from cloud.payments import (
@@ -121,7 +121,7 @@ def late_money_skipped() -> Patches:
     answered = paying.record_payment_answer
 
     def skip(
-        tx: Transaction, payment_id: str, answer: PaymentAnswer, rules: Rules, now: datetime, *refunds: Any
+        tx: Transaction, payment_id: str, answer: PaymentAnswer, rules: OrderLimits, now: datetime, *refunds: Any
     ) -> None:
         locked, payment = lock_order_of_payment(tx, payment_id)
         if now > locked.order.expires_at:
@@ -135,7 +135,7 @@ def late_money_skipped() -> Patches:
 def poller_stops() -> Patches:
     next_check = paying.next_check
 
-    def stop(payment: Payment, rules: Rules, now: datetime) -> datetime | None:
+    def stop(payment: Payment, rules: OrderLimits, now: datetime) -> datetime | None:
         is_over = (now - payment.started_at).total_seconds() > rules.order_expiration_s
         return None if is_over else next_check(payment, rules, now)
 
@@ -145,7 +145,7 @@ def poller_stops() -> Patches:
 def manual_make_waits() -> Patches:
     passed = making.handle_deadline
 
-    def forget(tx: Transaction, order_id: str, rules: Rules, now: datetime) -> None:
+    def forget(tx: Transaction, order_id: str, rules: OrderLimits, now: datetime) -> None:
         order = lock_order(tx, order_id).order
         if order.status == Status.MANUAL_MAKE:
             order.due_at = None
@@ -263,7 +263,7 @@ def refunds_asked_later() -> Patches:
 def returned_money_pours() -> Patches:
     paid = paying._apply_money
 
-    def pours(locked: LockedOrder, payment: Payment, answer: PaymentAnswer, rules: Rules, now: datetime) -> None:
+    def pours(locked: LockedOrder, payment: Payment, answer: PaymentAnswer, rules: OrderLimits, now: datetime) -> None:
         paid(locked, payment, replace(answer, refunded=0), rules, now)
 
     return [patch.object(paying, "_apply_money", pours)]
@@ -309,14 +309,14 @@ def command_id_per_sending() -> Patches:
 def silence_is_certainty() -> Patches:
     failed = making._fail_order
 
-    def certain(locked: LockedOrder, rules: Rules, now: datetime, *, uncertain: bool) -> None:
+    def certain(locked: LockedOrder, rules: OrderLimits, now: datetime, *, uncertain: bool) -> None:
         failed(locked, rules, now, uncertain=False)
 
     return [patch.object(making, "_fail_order", certain)]
 
 
 def poured_again() -> Patches:
-    def pour(tx: Transaction, order_id: str, actor: str, rules: Rules, now: datetime) -> None:
+    def pour(tx: Transaction, order_id: str, actor: str, rules: OrderLimits, now: datetime) -> None:
         locked = lock_order(tx, order_id)
         if locked.order.status in {Status.MANUAL_MAKE, Status.MAKE_FAILED}:
             status_change.apply_event(locked, Event.MAKE_REQUESTED, actor, now)

@@ -17,9 +17,9 @@ from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.orders import making, trusted_outcome
 from cloud.orders.locked_order import lock_order
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.pour_again import price_of_drink
-from cloud.orders.rules import Rules
 from cloud.orders.tasks import DONE, OVERDUE, REFUSED, UNKNOWN, VOID, Lane, may_be_done_before
 
 log = logging.getLogger("cloud.courier")
@@ -35,7 +35,7 @@ class TmetrSender:
     """One per process; `owner` names its leases, `pool` makes the calls."""
 
     def __init__(
-        self, database: Database, client: TmetrClient, rules: Rules, owner: str, pool: ThreadPool, clock: Clock
+        self, database: Database, client: TmetrClient, rules: OrderLimits, owner: str, pool: ThreadPool, clock: Clock
     ) -> None:
         self._database = database
         self._client = client

@@ -14,16 +14,16 @@ from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.orders import making, paying, scanning
 from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentAnswer, PaymentState
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.paying import Account
-from cloud.orders.rules import Rules
 from cloud.orders.scanning import Scan
 from cloud.orders.tasks import RETURNS
 from protocol.messages import Accepted, Outcome, Progress
 from protocol.reasons import Result, Spout, Stage
 from tests.cloud.worlds import publish
 
-RULES = Rules()
+RULES = OrderLimits()
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 DEVICE = "m-001"
 PRICE = 17900

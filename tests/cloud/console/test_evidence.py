@@ -15,8 +15,8 @@ from cloud.fleet.closing import BREAKER
 from cloud.fleet.models import Drink
 from cloud.orders import archive
 from cloud.orders.operator_actions import keep_money
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.return_requests import ReturnRequest
-from cloud.orders.rules import Rules
 from protocol.reasons import Result
 from tests.cloud.console.building import Console
 from tests.cloud.console.made import a_request, poured
@@ -65,7 +65,7 @@ def test_an_order_at_rest_is_found_shown_and_proved(console: Console) -> None:
 def test_a_drink_a_person_vouched_for_is_not_told_as_the_machines_word(console: Console) -> None:
     """Regression: the page and the signed file said that the machine had poured it, when the person pressed."""
     world, client = console.world, console.client("support@north")
-    world.rules = Rules(uncertain_returns_a_day=0)
+    world.rules = OrderLimits(uncertain_returns_a_day=0)
     order_id = silent(world)
     world.database.transact(keep_money, order_id, "Анна", "видно на камере", world.now)
     text = client.get(f"/console/orders/{order_id}/evidence.json").text

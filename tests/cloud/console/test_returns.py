@@ -9,8 +9,8 @@ from sqlalchemy import update
 from cloud.orders import claims, order_tasks, receipts
 from cloud.orders.claims import ClaimKind
 from cloud.orders.models import Order
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.return_followup import ReturnFollowup
-from cloud.orders.rules import Rules
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from tests.cloud.console.building import OWN, Console, post
@@ -24,7 +24,7 @@ SAID = re.compile(r'class="notice (\w+)".*?<span>(.*?)</span>')
 
 def waiting(console: Console) -> str:
     """An order of which nobody knows whether it was poured."""
-    console.world.rules = Rules(uncertain_returns_a_day=0)
+    console.world.rules = OrderLimits(uncertain_returns_a_day=0)
     return silent(console.world)
 
 

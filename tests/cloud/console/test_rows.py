@@ -13,9 +13,9 @@ from cloud.console.shell.paging import PAGE, Key
 from cloud.fleet.zones import DEFAULT
 from cloud.orders import archive, operator_actions, outbox
 from cloud.orders.money import PaymentState
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.outbox import Claim
 from cloud.orders.owed_tasks import settle_money
-from cloud.orders.rules import Rules
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane
 from protocol.reasons import Result
@@ -35,7 +35,7 @@ def ids(world: World, chip: Chip = Chip.ALL, scope: Scope = NORTH, query: Query 
 
 
 def one_of_each(world: World) -> dict[str, str]:
-    world.rules = Rules(uncertain_returns_a_day=0)
+    world.rules = OrderLimits(uncertain_returns_a_day=0)
     made = {"waits": silent(world)}
     for status in (Status.FAILED, *(status for status in Status if status is not Status.FAILED)):
         world.clock.advance(1)

@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from cloud.orders import claims
 from cloud.orders.claims import ClaimKind
-from cloud.orders.rules import Rules
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.tasks import Task
 from protocol.reasons import Result, Spout
 from tests.chromium import Pages
@@ -85,7 +85,7 @@ def test_a_drink_that_a_person_has_seen_poured_keeps_its_money(
     kept_pages: Pages, console: Console, console_site: str, width: int, language: str
 ) -> None:
     world = console.world
-    world.rules = Rules(uncertain_returns_a_day=0)
+    world.rules = OrderLimits(uncertain_returns_a_day=0)
     order_id = silent(world)
     page = logged_in(kept_pages, console_site, console, "support@north", width, language)
     page.goto(f"{console_site}/console/orders/{order_id}")

@@ -23,8 +23,8 @@ from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.models import Order, Payment
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.outbox import OutboxRow
-from cloud.orders.rules import Rules
 from cloud.orders.scanning import Scan, open_order
 from cloud.orders.tasks import Lane
 from cloud.payments.call_worker import CallWorker
@@ -297,13 +297,13 @@ def _remove_credential(session: Session, merchant: str) -> None:
 
 @contextmanager
 def a_market(
-    folder: Path, over_http: bool = False, rules: Rules | None = None, terms: Terms | None = None
+    folder: Path, over_http: bool = False, rules: OrderLimits | None = None, terms: Terms | None = None
 ) -> Iterator[Market]:
     """A market in a database file of its own, closed at the end."""
     (folder / "coffee.db").write_bytes(founded())
     database = Database(f"sqlite:///{folder}/coffee.db", patience_s=0)  # what is stepped by hand is written at once
     migrated.spare_the_disk(database)
-    world = World(database, rules=rules or Rules())
+    world = World(database, rules=rules or OrderLimits())
     yookassa = YooKassaSimulator(
         shops=SHOPS, clock=world.clock, seed="coffee", terms=terms, webhook_url="https://coffee.example.org",
         post=lambda url, body, headers: market.post_letter(url, body, headers),

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 
 from cloud.orders import making, operator_actions
 from cloud.orders.models import MakeCommand
-from cloud.orders.rules import Rules
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.scanning import NotForSale
 from cloud.orders.states import Status
 from protocol.reasons import Result, Spout
@@ -55,7 +55,7 @@ class Business(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="coffee-money-"))
-        self.opened = a_market(self.folder, self.over_http, Rules(uncertain_returns_a_day=1))
+        self.opened = a_market(self.folder, self.over_http, OrderLimits(uncertain_returns_a_day=1))
         self.market: Market = self.opened.__enter__()
         self.world: World = self.market.world
         self.truth = Truth()

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cloud.cli import main
-from cloud.orders.rules import Rules
+from cloud.orders.order_limits import OrderLimits
 from tests.cloud.orders.test_operator_actions import poured, silent
 from tests.cloud.worlds import SECRET_KEY, World
 
@@ -44,7 +44,7 @@ def test_above_the_limit_it_waits_for_another_person(tmp_path: Path, order_id: s
 
 
 def test_money_is_kept_where_a_person_decides_and_nowhere_else(tmp_path: Path, sqlite_world: World) -> None:
-    sqlite_world.rules = Rules(uncertain_returns_a_day=0)
+    sqlite_world.rules = OrderLimits(uncertain_returns_a_day=0)
     order_id = silent(sqlite_world)
     words = ("keep", order_id, "--by", "ann@example.com", "--reason", "seen on the camera")
     told = run(tmp_path, *words)

@@ -9,8 +9,8 @@ from cloud.orders import operator_actions, order_tasks
 from cloud.orders.models import Movement, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.operator_actions import NotReturnable, NotUndecided
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.paying import Account
-from cloud.orders.rules import Rules
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
@@ -132,7 +132,7 @@ def test_money_on_its_way_needs_no_decision(world: World) -> None:
 
 
 def test_the_first_uncertain_returns_of_a_day_happen_by_themselves_and_the_next_waits(world: World) -> None:
-    world.rules = Rules(uncertain_returns_a_day=2)
+    world.rules = OrderLimits(uncertain_returns_a_day=2)
     orders = [silent(world) for _ in range(3)]
     assert [world.open_tasks(order_id, Task.REFUND) for order_id in orders] == [["refund"], ["refund"], []]
     assert world.order(orders[2]).waits_for_person
@@ -144,7 +144,7 @@ def test_the_first_uncertain_returns_of_a_day_happen_by_themselves_and_the_next_
 @pytest.mark.both_databases
 @pytest.mark.parametrize("account", [ONE_STAGE, HOLD])
 def test_a_person_who_made_sure_that_it_was_poured_keeps_the_money(world: World, account: Account) -> None:
-    world.rules = Rules(uncertain_returns_a_day=0)
+    world.rules = OrderLimits(uncertain_returns_a_day=0)
     order_id = world.pay(account=account)
     world.publish(order_id)
     world.wait(world.rules.ack_timeout_s)
@@ -172,14 +172,14 @@ def test_money_is_kept_while_its_return_still_waits_and_not_once_it_goes(world: 
 
 
 def test_a_day_later_the_machine_is_believed_again(world: World) -> None:
-    world.rules = Rules(uncertain_returns_a_day=1)
+    world.rules = OrderLimits(uncertain_returns_a_day=1)
     silent(world)
     world.wait(24 * 3600)
     assert world.open_tasks(silent(world), Task.REFUND) == ["refund"]
 
 
 def test_certain_returns_are_not_counted(world: World) -> None:
-    world.rules = Rules(uncertain_returns_a_day=1)
+    world.rules = OrderLimits(uncertain_returns_a_day=1)
     for _ in range(3):
         order_id = world.pay(account=ONE_STAGE)
         world.publish(order_id)
@@ -189,7 +189,7 @@ def test_certain_returns_are_not_counted(world: World) -> None:
 
 @pytest.mark.parametrize("result", [Result.DONE, Result.REJECTED])
 def test_late_truth_settles_what_waits_for_a_person(world: World, result: Result) -> None:
-    world.rules = Rules(uncertain_returns_a_day=0)
+    world.rules = OrderLimits(uncertain_returns_a_day=0)
     order_id = silent(world)
     world.report(order_id, result, "no_water" if result is Result.REJECTED else "")
     assert not world.order(order_id).waits_for_person
@@ -197,7 +197,7 @@ def test_late_truth_settles_what_waits_for_a_person(world: World, result: Result
 
 
 def test_a_hold_that_waits_for_a_person_is_cancelled_a_day_before_the_provider_lets_it_go(world: World) -> None:
-    world.rules = Rules(uncertain_returns_a_day=0)
+    world.rules = OrderLimits(uncertain_returns_a_day=0)
     order_id = world.scan()
     payment_id = world.start(order_id, HOLD)
     world.tell(payment_id, PaymentState.HELD, hold_expires_at=world.now + timedelta(days=7))

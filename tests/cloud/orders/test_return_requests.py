@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from cloud.orders import claims, operator_actions, order_tasks, return_followup, return_requests
 from cloud.orders.operator_actions import NotReturnable
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.return_followup import ReturnFollowup
 from cloud.orders.return_requests import Asker, NotAllowed, ReturnedMeanwhile, ReturnRequest, Wanted
 from cloud.orders.return_rules import (
@@ -21,7 +22,6 @@ from cloud.orders.return_rules import (
     state_after,
     way_of,
 )
-from cloud.orders.rules import Rules
 from cloud.orders.tasks import BY_HAND, Task
 from protocol.reasons import Result
 from tests.cloud.orders.test_operator_actions import poured, silent
@@ -94,7 +94,7 @@ def test_the_day_of_a_person_is_limited_whatever_each_act_is(world: World) -> No
 
 
 def test_an_approval_fails_when_the_order_has_changed_since(world: World) -> None:
-    world.rules = Rules(uncertain_returns_a_day=0)
+    world.rules = OrderLimits(uncertain_returns_a_day=0)
     order_id = silent(world)
     asked = ask(world, order_id, SMALL)
     world.report(order_id, Result.DONE)
@@ -178,7 +178,7 @@ def test_the_only_person_there_is_proves_who_he_is_instead(world: World) -> None
 
 
 def test_a_late_done_before_the_money_moved_voids_the_decision(world: World) -> None:
-    world.rules = Rules(uncertain_returns_a_day=0)
+    world.rules = OrderLimits(uncertain_returns_a_day=0)
     order_id = silent(world)
     asked = ask(world, order_id)
     assert state(world, asked) == RequestState.OWED

@@ -16,7 +16,7 @@ from cloud.orders.commissions import Commission
 from cloud.orders.models import Movement, Order
 from cloud.orders.money import PaymentState
 from cloud.orders.operator_actions import keep_money
-from cloud.orders.rules import Rules
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.sales_days import is_behind, roll_up
 from cloud.orders.sales_figures import Figures, ProviderSums, percentile, total
 from cloud.orders.sales_tables import MerchantDay, SalesDay
@@ -173,7 +173,7 @@ def test_a_commission_told_late_belongs_to_the_day_of_its_payment(sqlite_world: 
 @pytest.mark.parametrize("kept", [True, False], ids=["kept by a person", "told by its machine"])
 def test_a_cup_of_which_one_hears_weeks_later_is_counted_then(world: World, kept: bool) -> None:
     """Regression: its failure was taken back, and the cup was too old for the day on which it was told."""
-    world.rules = Rules(uncertain_returns_a_day=0)
+    world.rules = OrderLimits(uncertain_returns_a_day=0)
     order_id = silent(world)
     [before] = rolled_up(world).values()
     assert (before.cups, before.failed) == (0, 1)
@@ -315,7 +315,7 @@ def trusted(world: World) -> None:
 @pytest.mark.parametrize("ends", [kept, told_late, trusted])
 def test_a_cup_of_which_nobody_knows_when_it_was_full_has_no_wait(world: World, ends: Callable[[World], None]) -> None:
     """Regression: the hours until a person kept its money were told as the way from payment to cup."""
-    world.rules = Rules(uncertain_returns_a_day=0)
+    world.rules = OrderLimits(uncertain_returns_a_day=0)
     ends(world)
     whole = total(row.figures for row in rolled_up(world).values())
     assert (whole.cups, sum(whole.waits)) == (1, 0)

@@ -8,11 +8,11 @@ from cloud.orders import operator_actions, order_tasks, return_requests, unpaid
 from cloud.orders.models import Order
 from cloud.orders.money import PaymentState
 from cloud.orders.operator_actions import NotReturnable, NotUndecided
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.outbox import Claim, claim
 from cloud.orders.paying import Account
 from cloud.orders.return_requests import Asker, Wanted
 from cloud.orders.return_rules import Limits, ReturnReason
-from cloud.orders.rules import Rules
 from cloud.orders.states import Status
 from cloud.orders.tasks import STOPPED, WITHDRAWN, Lane, Task
 from protocol.reasons import AgentCode, Phase, Result, Spout
@@ -125,7 +125,7 @@ def test_a_late_paid_order_ends_as_returned(sqlite_world: World) -> None:
 def test_nobody_is_asked_to_return_what_is_back(sqlite_world: World) -> None:
     """An uncertain end of a machine that has had its returns of the day: there is nothing for a person to decide."""
     world = sqlite_world
-    world.rules = Rules(uncertain_returns_a_day=0)
+    world.rules = OrderLimits(uncertain_returns_a_day=0)
     order_id = world.pay(account=ONE_STAGE)
     world.publish(order_id)
     give_back(world, order_id)
@@ -137,7 +137,7 @@ def test_nobody_is_asked_to_return_what_is_back(sqlite_world: World) -> None:
 
 def waiting(world: World, account: Account, waits: bool = True) -> str:
     """Nobody knows whether it was poured: a person is waited for, or at first the grace."""
-    world.rules = Rules(uncertain_returns_a_day=0)
+    world.rules = OrderLimits(uncertain_returns_a_day=0)
     order_id = world.pay(account=account)
     world.publish(order_id)
     world.wait(world.rules.ack_timeout_s)

@@ -8,8 +8,8 @@ import pytest
 from cloud.orders import operator_actions, outbox
 from cloud.orders.deadlines import DEVICES_REPEAT_WITHIN, Deadlines
 from cloud.orders.money import PaymentState
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.order_tasks import LaneWorkers
-from cloud.orders.rules import Rules
 from cloud.orders.tasks import WITHDRAWN, Lane, Task
 from protocol.reasons import Result
 from tests.cloud.payments.test_call_worker import at_once, money
@@ -69,7 +69,7 @@ def test_the_deadline_lets_it_go_and_wakes_who_calls(till: Till, capture: str) -
 @pytest.mark.parametrize("capture", CAPTURES)
 def test_the_returns_of_a_day_are_counted_before_one_goes(till: Till, capture: str) -> None:
     world = till.world
-    world.rules = Rules(uncertain_returns_a_day=1)
+    world.rules = OrderLimits(uncertain_returns_a_day=1)
     first, second = silent(till, capture), silent(till, capture)
     judged_by(till).work(world.rules.uncertain_grace_s)
     assert sorted(money(till, one) for one in (first, second)) == sorted([RETURNED[capture], KEPT[capture]])
@@ -130,7 +130,7 @@ def test_money_beside_the_orders_own_goes_back_at_once(till: Till) -> None:
 
 def test_who_is_given_tasks_as_they_are_written_leaves_it_too(sqlite_till: Till) -> None:
     till, world = sqlite_till, sqlite_till.world
-    world.rules = Rules(uncertain_grace_s=0.0)
+    world.rules = OrderLimits(uncertain_grace_s=0.0)
     at_once(till)
     order_id = till.paid()
     world.publish(order_id)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cloud.orders.rules import Rules
+from cloud.orders.order_limits import OrderLimits
 from cloud.orders.tasks import Task
 from tests.cloud.payments.contract.rig import Money
 from tests.cloud.payments.contract.tbank_rig import TBankRig
@@ -16,7 +16,7 @@ DAY_S = 24 * 3600.0
 
 @pytest.fixture
 def till(world: World) -> Iterator[ContractTill]:
-    world.rules = Rules(uncertain_returns_a_day=0)
+    world.rules = OrderLimits(uncertain_returns_a_day=0)
     rig = TBankRig(world.clock, world)
     made = ContractTill(world, rig)
     yield made

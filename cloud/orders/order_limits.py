@@ -1,11 +1,11 @@
-"""The limits an order lives by, in seconds. Values come from the settings; meanings from docs/orders.md."""
+"""How long an order may wait where it is, and how often. Values come from the settings; meanings: docs/orders.md."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 
 @dataclass(frozen=True)
-class Rules:
+class OrderLimits:
     """Durations in seconds; other units say so."""
 
     order_expiration_s: float = 900
