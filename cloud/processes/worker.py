@@ -38,7 +38,7 @@ from cloud.operators.retention import Retention
 from cloud.orders import outbox, paying
 from cloud.orders.archiving import Archiving
 from cloud.orders.deadlines import Deadlines
-from cloud.orders.earned import Earned
+from cloud.orders.earned_backfill import EarnedBackfill
 from cloud.orders.forgetting import Forgetting
 from cloud.orders.order_counts import OrderCounts
 from cloud.orders.order_tasks import LaneWorkers
@@ -178,7 +178,7 @@ class Worker:
             self._loop("sealing", Sealing(database, _signer(self._cloud))),
             self._loop("forgetting", Forgetting(database)),
             self._loop("counts", OrderCounts(database)),
-            self._loop("earned", Earned(database)),
+            self._loop("earned", EarnedBackfill(database)),
             self._loop("archiving", Archiving(database, timedelta(days=self._cloud.settings.archive_after_days))),
             self._loop("retention", Retention(database)),
             self._loop("counts", self._cloud.keeper),

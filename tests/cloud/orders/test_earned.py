@@ -7,7 +7,7 @@ from sqlalchemy import event, select, update
 
 from cloud.database.transaction import Transaction
 from cloud.orders.at_risk import at_risk, each_at_risk
-from cloud.orders.earned import LATER, Earned
+from cloud.orders.earned_backfill import LATER, EarnedBackfill
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.owed_tasks import settle_money
@@ -48,7 +48,7 @@ def test_it_is_not_any_more_where_the_drink_was_not_poured_after_all(world: Worl
 def test_payments_of_before_are_marked_and_no_others(world: World) -> None:
     poured, failed = world.bring_to(Status.SUCCESSFUL, ONE_STAGE), world.bring_to(Status.MAKE_FAILED, ONE_STAGE)
     world.database.transact(lambda tx: tx.session.execute(update(Payment).values(earned=False)))
-    assert Earned(world.database).step(world.now) == world.now + LATER
+    assert EarnedBackfill(world.database).step(world.now) == world.now + LATER
     assert (is_earned(world, poured), is_earned(world, failed)) == (True, False)
 
 
@@ -70,7 +70,7 @@ def test_a_second_payment_of_a_poured_drink_is_never_earned(world: World) -> Non
             assert [risk.payment_id for risk in each_at_risk(session, world.now)] == [second]
             assert not session.get_one(Payment, second).earned
         world.database.transact(lambda tx: tx.session.execute(update(Payment).values(earned=False)))
-        Earned(world.database).step(world.now)
+        EarnedBackfill(world.database).step(world.now)
 
 
 def test_no_question_about_money_at_risk_reads_a_whole_table(sqlite_world: World) -> None:

@@ -1,6 +1,6 @@
-"""Sees to it that payments of poured orders are known to be earned: those of before there was such a column.
+"""Fill `payments.earned` for payments older than the column.
 
-Who settles an order's money writes it at once (`owed_tasks.py`). Until then a payment is looked at too often, no more.
+`owed_tasks.py` writes it for new ones. An unfilled one is only looked at too often.
 """
 
 from datetime import datetime, timedelta
@@ -17,19 +17,19 @@ BATCH = 200
 SOON, LATER = timedelta(seconds=1), timedelta(hours=1)
 
 
-class Earned:
+class EarnedBackfill:
     """One per worker; several share the work, as nobody waits for a row that is held."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def step(self, now: datetime) -> datetime:
-        """Mark some; when to go on."""
+        """Mark some; return when to go on."""
         return now + (SOON if self._database.transact(mark_some) == BATCH else LATER)
 
 
 def mark_some(tx: Transaction) -> int:
-    """Mark up to `BATCH` payments; how many."""
+    """Mark up to `BATCH` payments; return how many."""
     poured = select(Payment.id).join(Order, Order.id == Payment.order_id)
     poured = poured.where(
         text(NOT_EARNED), PAYS, Order.status == Status.SUCCESSFUL.value, Order.given_back <= Payment.refunded
