@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from cloud import log
 from cloud.migrations import migrate
-from cloud.orders.adopting import begin_restores
+from cloud.orders.after_restore import begin_restores
 from cloud.settings import Settings, SettingsError, read_credentials, read_dotenv
 from cloud.wiring import Cloud, build
 

@@ -16,7 +16,7 @@ from cloud.backup import archive, postgres_dump, sqlite_copy
 from cloud.backup.archive import BackupError, Manifest
 from cloud.metrics.totals import begin_anew
 from cloud.migrations import migrate
-from cloud.orders.adopting import begin_restores, note_restore
+from cloud.orders.after_restore import begin_restores, note_restore
 from cloud.wiring import Cloud
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"

@@ -45,13 +45,13 @@ from cloud.orders.order_tasks import LaneWorkers
 from cloud.orders.return_followup import ReturnFollowup
 from cloud.orders.sales_days import SalesRollup
 from cloud.orders.tasks import Lane
-from cloud.payments import adoption, openings, renewals
+from cloud.payments import openings, renewals, restore_from_lists
 from cloud.payments.admission import SLOTS
-from cloud.payments.adoption import Adoption
 from cloud.payments.receipts.registration import RECEIPTS, Registration
 from cloud.payments.reconcile.nightly import Nightly, Patience
 from cloud.payments.reconcile.reconciler import Reconciler
 from cloud.payments.renewals import Renewals
+from cloud.payments.restore_from_lists import RestoreFromLists
 from cloud.payments.status_poller import NEWS, StatusPoller
 from cloud.processes.worker_heartbeat import WorkerHeartbeat
 from cloud.releases import rollouts
@@ -139,7 +139,7 @@ class Worker:
         """Who asks and calls providers; `ASKING` names those that end first."""
         database, clients, rules, clock = self._database, self._cloud.clients, self._cloud.rules, self._clock
         reconciler = Reconciler(database, clients, clock, self._patience.wait)
-        adopting = Adoption(database, clients, rules, clock, self._patience.wait)
+        restoring = RestoreFromLists(database, clients, rules, clock, self._patience.wait)
         return [
             self._loop("cashier", self._call_worker, outbox.topic(Lane.PROVIDER)),
             self._loop("openings", self._cloud.openings, openings.TOPIC),
@@ -147,7 +147,7 @@ class Worker:
             self._loop("receipts", Registration(database, clients, receipts, jitter, clock), RECEIPTS),
             self._loop("credentials", Renewals(database), renewals.TOPIC),
             self._loop("reconcile", Nightly(database, reconciler)),
-            self._loop("adoption", adopting, adoption.TOPIC),
+            self._loop("adoption", restoring, restore_from_lists.TOPIC),
         ]
 
     def _of_machines(self) -> list[Loop]:

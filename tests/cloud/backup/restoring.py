@@ -12,7 +12,7 @@ from cloud.fleet.models import Credential
 from cloud.orders import making, restores
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.making import command_id
-from cloud.payments.adoption import Adoption
+from cloud.payments.restore_from_lists import RestoreFromLists
 from protocol.messages import Evidence, Outcome
 from protocol.reasons import Result
 from tests.cloud.tills import Till
@@ -25,7 +25,7 @@ class Restorable:
     def __init__(self, till: Till, folder: Path) -> None:
         self.till, self.world = till, till.world
         self.file = folder / "coffee.backup"
-        self.adoption = Adoption(
+        self.restore_from_lists = RestoreFromLists(
             self.world.database, till.shops, self.world.rules, self.world.clock, lambda s: self._wait(s)
         )
 
@@ -60,7 +60,7 @@ class Restorable:
     def come_to_rest(self, rounds: int = 6) -> None:
         """Read every list, ask about every payment, look at every deadline, until nothing is left to be done."""
         for _ in range(rounds):
-            while self.adoption.step(self.world.now) <= self.world.now:
+            while self.restore_from_lists.step(self.world.now) <= self.world.now:
                 pass
             self.till.work()
             Deadlines(self.world.database, self.world.rules).step(self.world.now)

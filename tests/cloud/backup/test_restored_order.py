@@ -7,8 +7,8 @@ from pytest_mock import MockerFixture
 
 from cloud.alerts.money_conditions import money_at_risk
 from cloud.backup import programs
-from cloud.orders import adopting, operator_actions
-from cloud.orders.adopting import LATELY
+from cloud.orders import after_restore, operator_actions
+from cloud.orders.after_restore import LATELY
 from cloud.orders.at_risk import Next
 from cloud.orders.return_status import return_of
 from cloud.orders.states import Status
@@ -173,13 +173,13 @@ def test_a_return_that_hung_since_long_before_the_backup_is_in_doubt(there: Rest
 def test_several_programs_may_mark_what_was_restored_and_one_may_be_cut_off(
     there: Restorable, capture: str, mocker: MockerFixture
 ) -> None:
-    mocker.patch.object(adopting, "AT_ONCE", 1)
+    mocker.patch.object(after_restore, "AT_ONCE", 1)
     orders = [silent(there) for _ in range(3)]
     there.back_up()
     mocker.patch.object(programs, "begin_what_was_restored")
     there.restore()
     world = there.world
-    ends = [world.database.transact(adopting.begin_restores, world.rules, world.now) for _ in range(4)]
+    ends = [world.database.transact(after_restore.begin_restores, world.rules, world.now) for _ in range(4)]
     assert ends == [False, False, False, True]
     assert [doubts(there, order_id) for order_id in orders] == [1, 1, 1]
     asked = [row.attempts for order_id in orders for row in world.rows(order_id) if row.key.startswith("asked-")]

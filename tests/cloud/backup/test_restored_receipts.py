@@ -69,6 +69,6 @@ def test_a_payment_whose_opening_was_under_way_keeps_the_receipt_it_has(fiscal: 
     there.back_up()
     fiscal.set_terms(vat_code=4)
     there.restore()
-    there.adoption.step(fiscal.world.now)
+    there.restore_from_lists.step(fiscal.world.now)
     assert fiscal.world.payment(order_id).provider_payment_id
     assert [receipt.terms["vat_code"] for receipt in fiscal.receipts(order_id)] == [1]

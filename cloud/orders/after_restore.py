@@ -1,6 +1,6 @@
-"""Use cases after a restore: what was open may have ended since the backup, and what was paid since is not here.
+"""Use cases after a restore: what was open may have ended since the backup, and what was paid since is missing.
 
-`begin_restores` comes before any program works; `adopt` takes in what a provider lists under our own marks.
+`begin_restores` runs before any program works; `adopt` takes in what a provider lists under our own marks.
 """
 
 from collections.abc import Sequence
@@ -54,14 +54,14 @@ class Listed:
 
 
 def note_restore(tx: Transaction, as_of: datetime, now: datetime) -> None:
-    """This database is as it was at `as_of`."""
+    """Record that this database is as it was at `as_of`."""
     tx.session.add(Restore(as_of=as_of, restored_at=now))
 
 
 def begin_restores(tx: Transaction, rules: OrderLimits, now: datetime) -> bool:
-    """Mark some of what may have gone on since the backup; whether all of it is. Again changes nothing then.
+    """Mark some of what may have gone on since the backup; return whether all of it is marked. Safe to repeat.
 
-    Everybody is logged out: who was meanwhile, or may come in no more, is not known.
+    Everybody is logged out: a session ended since, or a person barred since, is forgotten.
     """
     for restore in tx.session.scalars(select(Restore).where(Restore.begun_at.is_(None)).with_for_update()).all():
         _believe_no_sending(tx, restore)
@@ -79,7 +79,7 @@ def begin_restores(tx: Transaction, rules: OrderLimits, now: datetime) -> bool:
 
 
 def _believe_no_sending(tx: Transaction, restore: Restore) -> None:
-    """A task that was open then may have been done since: none of them has certainly done nothing."""
+    """Treat every task that was open then as possibly done since."""
     tx.session.execute(
         update(OutboxRow)
         .where(OutboxRow.settled_at.is_(None), OutboxRow.created_at < restore.restored_at)

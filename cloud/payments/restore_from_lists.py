@@ -1,7 +1,7 @@
-"""The loop after a restore: every shop's lists are read back to the backup's time, and what is ours is taken in again.
+"""After a restore, read every shop's lists back to the backup's time and take in again what is ours, in a loop.
 
-Moves no money: an adopted payment is asked about like any other, and the machine decides what follows. A page is one
-commit; a walk that was cut off begins anew, which finds the same.
+This moves no money: an adopted payment is asked about like any other, and the machine decides what follows. A page is
+one commit; a walk that was cut off begins anew and finds the same.
 """
 
 import logging
@@ -19,8 +19,8 @@ from cloud.database.transaction import Transaction
 from cloud.fleet import accounts
 from cloud.fleet.accounts import Account
 from cloud.fleet.models import PROVIDER_OF, Device
-from cloud.orders import adopting, paying, restores
-from cloud.orders.adopting import Listed, UnknownMachine
+from cloud.orders import after_restore, paying, restores
+from cloud.orders.after_restore import Listed, UnknownMachine
 from cloud.orders.order_limits import OrderLimits
 from cloud.orders.restores import Restore, RestoredShop
 from cloud.payments.facts import PaymentFacts, ProviderStatus, RefundFacts
@@ -51,14 +51,14 @@ MOST_TOLD = 5
 
 @dataclass(frozen=True)
 class _Span:
-    """The time that is not remembered, and where."""
+    """The time this database has forgotten, and at which account."""
 
     account: Account
     since: datetime
     until: datetime
 
 
-class Adoption:
+class RestoreFromLists:
     """One per worker; several share the shops by leases. `pause` waits so many seconds between questions."""
 
     def __init__(
@@ -72,7 +72,7 @@ class Adoption:
         self._pause = pause
 
     def step(self, now: datetime) -> datetime:
-        """Read one shop's lists, if one is due; when to look again."""
+        """Read one shop's lists, if one is due; return when to look again."""
         taken = self._database.transact(_take, now)
         if taken is None:
             if self._database.transact(restores.add_new_shops, now):
@@ -86,7 +86,7 @@ class Adoption:
         return now
 
     def _read(self, span: _Span, shop: RestoredShop) -> tuple[str, bool]:
-        """What stands in the way, and whether there is nothing more to be done."""
+        """Read a shop's lists; return what stands in the way, and whether nothing more can be done."""
         try:
             provider = self._clients.at(span.account)
             asking = Asking(self._pause, lambda: None, self._clients.admission, provider.gate)
@@ -131,7 +131,7 @@ class Adoption:
             elif attempt is None or attempt.provider_payment_id is None:
                 forgotten = _listed(facts, _seller(tx.session, facts, account), now)
                 try:
-                    adopting.adopt(tx, forgotten, self._rules, now)
+                    after_restore.adopt(tx, forgotten, self._rules, now)
                     receipts_carried.adopt(tx, forgotten.payment_id, now)
                     adopted += 1
                 except UnknownMachine as error:
@@ -145,7 +145,7 @@ class Adoption:
             self._database.transact(self._ask_about_refunds, page.items)
 
     def _ask_about_refunds(self, tx: Transaction, told: Sequence[RefundFacts]) -> None:
-        """What the provider gave back since, whoever asked for it, is read with its payment."""
+        """Ask about each payment of which the provider has a refund that we have not."""
         payments = ledger_view.of_provider(tx.session, [refund.provider_payment_id for refund in told])
         booked = ledger_view.booked_returns(tx.session, [payment.id for payment in payments.values()])
         for refund in told:
@@ -226,7 +226,7 @@ def _keep(tx: Transaction, shop: RestoredShop, problem: str, is_over: bool, now:
 
 
 def _finish(tx: Transaction, now: datetime) -> bool:
-    """End restores whose shops have all been read; whether there are others."""
+    """End restores whose shops have all been read; return whether there are others."""
     being_read = exists().where(RestoredShop.restore_id == Restore.id, RestoredShop.done_at.is_(None))
     is_open = and_(Restore.finished_at.is_(None), Restore.begun_at.is_not(None))
     tx.session.execute(update(Restore).where(is_open, ~being_read).values(finished_at=now))
