@@ -119,8 +119,8 @@ class Database:
             return self._unless_held(piece)
         return self._together.transact(piece) if key else self._by_engine(self.engine, piece)
 
-    def execute_alone(self, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[*tuple[Any, ...]]]:
-        """One statement that is a transaction by itself; what it returns. PostgreSQL is asked once, not three times."""
+    def execute_autocommit(self, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[*tuple[Any, ...]]]:
+        """Execute one statement that commits itself; return its rows. PostgreSQL is asked once, not three times."""
         if self._group is not None:
             return self._group.transact(Piece(lambda tx: tx.connection.execute(statement, dict(values)).all()))
         with self._by_itself.connect() as connection:

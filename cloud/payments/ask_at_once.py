@@ -1,4 +1,4 @@
-"""The payment a notification names: marked as told of, and the provider asked about it at once."""
+"""Mark the payment a notification names, and have the provider asked about it at once."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from cloud.payments.notification import Notification
 from cloud.payments.status_poller import LEASE_S, NEWS, StatusPoller
 
 MAX_URGENT = 12
-"""So many notifications of one payment are asked about before everything else; who repeats one for ever waits."""
+"""How many notifications of one payment are asked about before everything else; later repeats wait their turn."""
 
 _payment, _notification = table_of(Payment), table_of(StoredNotification)
 _signer = bindparam("signer", type_=String())
@@ -36,24 +36,24 @@ _mark_told = (
     .returning(*_payment.c)
 )
 _MARK_TOLD = _mark_told.where(_is_named)
-# Who holds the payment's row is not waited for: no limit of ours travels with a statement that is sent alone.
+# A lock on the payment's row is not waited for: no limit of ours travels with a statement that commits itself.
 _free = select(_payment.c.id).where(_is_named).with_for_update(skip_locked=True).cte("free")
 _columns = [column for column in _notification.c if column is not _notification.c.id]
 _row = select(*[bindparam(f"kept_{column.key}", type_=column.type) for column in _columns]).select_from(_free)
 _kept = insert(_notification).from_select(_columns, _row).on_conflict_do_nothing().returning(_notification.c.id)
-_KEEP_AND_MARK = _mark_told.where(_payment.c.id.in_(select(_free.c.id)), select(_kept.cte("kept").c.id).exists())
+_STORE_AND_MARK = _mark_told.where(_payment.c.id.in_(select(_free.c.id)), select(_kept.cte("kept").c.id).exists())
 
 
 def ask_at_once(tx: Transaction, notification: Notification, now: datetime) -> Payment | None:
     """Have the provider asked at once about the payment that a notification names.
 
-    None when no payment of ours has this id; what is signed names payments of its own account only.
+    None when no payment of ours has this id; a signed one names payments of its own account only.
     """
     asker = _asker(tx.dispatchers)
     wanted = _wanted(notification, asker, now)
     found = tx.connection.execute(_MARK_TOLD, wanted).first()
     if found is None:
-        archive.bring_back_payments(tx, [notification.provider_payment_id])  # or somebody else has meanwhile
+        archive.bring_back_payments(tx, [notification.provider_payment_id])  # or another process has meanwhile
         found = tx.connection.execute(_MARK_TOLD, wanted).first()
     if found is None:
         return None
@@ -66,19 +66,19 @@ def ask_at_once(tx: Transaction, notification: Notification, now: datetime) -> P
     return payment
 
 
-def keep_alone(
+def store_and_mark(
     database: Database, notification: Notification, row: Mapping[str, object], now: datetime
 ) -> tuple[Payment, Callable[[], None]] | None:
-    """Keep a notification and mark its payment in one statement, which commits itself.
+    """Store a notification and mark its payment in one statement, which commits itself.
 
-    Gives the payment, and what has it asked about. None, and nothing is done, for a repeat, where no payment has this
-    id or somebody holds it, and without PostgreSQL.
+    Return the payment, and the call that has it asked about. Do nothing and return None for a repeat, where no payment
+    has this id or another transaction holds it, and without PostgreSQL.
     """
     if database.engine.dialect.name != "postgresql":  # the worlds' SQLite is no `is_sqlite`
         return None
     asker = _asker(database.dispatchers)
     kept = {f"kept_{name}": value for name, value in row.items()}
-    found = database.execute_alone(_KEEP_AND_MARK, _wanted(notification, asker, now) | kept)
+    found = database.execute_autocommit(_STORE_AND_MARK, _wanted(notification, asker, now) | kept)
     if not found:
         return None
     payment = plain(Payment, found[0])
@@ -86,7 +86,7 @@ def keep_alone(
 
 
 def _asker(dispatchers: Dispatchers) -> StatusPoller | None:
-    """Who asks in this very process, should he have room."""
+    """The status poller of this very process, if it has room."""
     asker: StatusPoller | None = dispatchers.get(StatusPoller)
     return asker if asker is not None and asker.has_room else None
 

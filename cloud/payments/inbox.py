@@ -16,7 +16,7 @@ from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
-from cloud.payments.ask_at_once import ask_at_once, keep_alone
+from cloud.payments.ask_at_once import ask_at_once, store_and_mark
 from cloud.payments.models import StoredNotification
 from cloud.payments.notification import Notification
 from cloud.payments.status_poller import NEWS
@@ -47,7 +47,7 @@ def take_in(database: Database, notification: Notification, now: datetime) -> Re
     On PostgreSQL the usual one, the first of its kind about a payment we know, needs one trip there instead of four.
     """
     if notification.provider_payment_id:
-        kept = keep_alone(database, notification, _row(notification, now, "asked", now), now)
+        kept = store_and_mark(database, notification, _row(notification, now, "asked", now), now)
         if kept is not None:
             payment, ask = kept
             for say, words, facts in _lines(notification, payment):

@@ -164,7 +164,7 @@ class StatusPoller:
             "of_merchant_id": group.merchant_id, "of_scenario": group.scenario, "of_account_id": group.account_id,
             "told": group.kind == _TOLD_OF, "beyond": self._beyond(now),
         }  # fmt: skip
-        taken = self._database.execute_alone(_TAKE_DUE, wanted)
+        taken = self._database.execute_autocommit(_TAKE_DUE, wanted)
         return [partial(self._check, plain(Payment, row)) for row in taken]
 
     def _beyond(self, now: datetime) -> datetime:

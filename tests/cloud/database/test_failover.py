@@ -51,7 +51,7 @@ def left_behind(server: Server, migrated_postgres_url: str) -> Iterator[Database
 
 def put(database: Database, name: str) -> None:
     """As in `write_one`: a transaction that is one statement."""
-    database.execute_alone(
+    database.execute_autocommit(
         text("INSERT INTO workers (id, seen_at, broker_connected) VALUES (:id, now(), true) RETURNING id"),
         {"id": name},
     )

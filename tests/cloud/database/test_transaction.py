@@ -104,8 +104,8 @@ def test_one_statement_by_itself_is_committed_and_gives_what_it_returns(world: W
     database = world.database
     beat: dict[str, Any] = {"id": "a", "seen_at": NOON, "broker_connected": True}
     adding = insert(table_of(WorkerLife)).returning(table_of(WorkerLife).c.id)
-    assert [tuple(row) for row in database.execute_alone(adding, beat)] == [("a",)]
+    assert [tuple(row) for row in database.execute_autocommit(adding, beat)] == [("a",)]
     with pytest.raises(IntegrityError):
-        database.execute_alone(adding, beat)
+        database.execute_autocommit(adding, beat)
     with database.read() as session:
         assert session.get(WorkerLife, "a") is not None

@@ -12,7 +12,7 @@ from cloud.http.addresses import parse_networks
 from cloud.http.request_framing import MAX_BODY
 from cloud.orders.models import Payment
 from cloud.payments import inbox
-from cloud.payments.ask_at_once import keep_alone
+from cloud.payments.ask_at_once import store_and_mark
 from cloud.payments.inbox import Reception
 from cloud.payments.models import StoredNotification
 from cloud.payments.notification import MAX_NOTIFICATION_BYTES, Notification
@@ -95,7 +95,7 @@ def test_who_holds_the_payment_is_not_waited_for_without_a_limit(till: Till) -> 
     row |= dict.fromkeys(("received_at", "look_at", "handled_at"), now) | {"provider_payment_id": "", "times": 1}
     with database.engine.begin() as somebody:
         somebody.execute(update(Payment).values(checks=1))
-        assert keep_alone(database, told, row, now) is None
+        assert store_and_mark(database, told, row, now) is None
     assert till.notifications() == []
 
 
