@@ -1,6 +1,6 @@
 """POST /v1/initiate-payment: opens the order's payment at the provider and says where the buyer pays.
 
-The payment and its call are written down before the call; a second press finds the first payment (mistake 8).
+The payment and its call are stored first; a second press finds the first payment (docs/promises.md, mistake 8).
 """
 
 import logging
