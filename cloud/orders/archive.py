@@ -1,7 +1,7 @@
 """Where finished orders rest: each is one row, packed with everything that belongs to it, and is brought back whole.
 
-Who finds no order, or no payment, looks here before saying that there is none. Which may rest is `archiving.py`'s to
-say. That a ledger leaves and comes back to the kopeck is held by the database (`cloud/migrations/append_only.py`).
+Code that finds no order, or no payment, looks here before it says that there is none. `archiving.py` says which may
+rest. That a ledger leaves and comes back to the kopeck is held by the database (`cloud/migrations/append_only.py`).
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Which orders may rest in the archive, and the loop that puts them there, a few at a time, the oldest first.
 
-Only what has ended in every way: no money at risk, nothing to do or to ask, nobody who waits for an answer, nothing
+Only what has ended in every way: no money at risk, nothing to do or to ask, no person waiting for an answer, nothing
 that was not rolled up. What is left out is looked at again with the next round.
 """
 
@@ -88,7 +88,7 @@ def _held(tx: Transaction, order_ids: Collection[str], now: datetime) -> set[str
 def _kept(tx: Transaction, order_ids: Collection[str], until: datetime, now: datetime) -> set[str]:
     """Those of them that something still happens to, or that somebody may point at."""
     found = select(SalesMark).order_by(SalesMark.name).with_for_update(read=True)
-    marks = {mark.name: mark.number for mark in tx.session.scalars(found)}  # who rolls up finds an order in one place
+    marks = {mark.name: mark.number for mark in tx.session.scalars(found)}  # so a roll-up finds an order in one place
     kept = endangered(tx.session, order_ids, now)
     for busy in (*_busy(until), *_not_rolled_up(marks), *_newest()):
         column = busy.selected_columns[0]

@@ -1,4 +1,4 @@
-"""Who carries a command to its machine: its agent's broker, or the Tmetr API; and of which an agent can know at all.
+"""What carries a command to its machine, its agent's broker or the Tmetr API, and which commands an agent can know.
 
 An agent that never was given a command says truthfully that it never had it: so it is asked about none but its own.
 """
@@ -20,12 +20,12 @@ DAY = timedelta(days=1)
 
 
 def lane_of(locked: LockedOrder) -> Lane:
-    """Who carries this machine's commands now."""
+    """The lane that carries this machine's commands now."""
     return Lane.TMETR if locked.control == Control.TMETR_API else Lane.MQTT
 
 
 def lane_of_command(locked: LockedOrder, issued: MakeCommand) -> Lane:
-    """Who carried this one, whoever drives the machine now; of one that only a provider remembers, who would."""
+    """The lane that carried this command, whatever drives the machine now; the present one if no task of it is left."""
     makes = (task for task in locked.tasks if task.task == Task.MAKE and task.subject == issued.id)
     make = next(makes, None)
     return Lane(make.lane) if make is not None else lane_of(locked)

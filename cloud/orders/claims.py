@@ -34,7 +34,7 @@ class ClaimKind(StrEnum):
 
 
 class ClaimState(StrEnum):
-    """Who is to speak next."""
+    """Which side is to speak next."""
 
     OPEN = "open"
     """Support is."""
@@ -82,7 +82,7 @@ class ClaimMessage(Base):
     claim_id: Mapped[int] = mapped_column(ForeignKey("claims.id"), index=True)
     at: Mapped[datetime]
     by: Mapped[str] = mapped_column(String(64), default="")
-    """The person who answers; empty for the buyer, of whom nothing is asked."""
+    """The person who answers; empty for the buyer, who has none here."""
     words: Mapped[str] = mapped_column(String(TEXT_LIMIT))
 
 
@@ -117,7 +117,7 @@ def answer(
 ) -> Claim:
     """A person answers the buyer; `resolves` ends the claim. Raises `LookupError` and `NotClaimable`.
 
-    `shown`: the `said_so_far` of the page he answers from; None where nobody was shown any.
+    `shown`: the `said_so_far` of the page the answer comes from; None where no page showed it.
     """
     told = _told(words)
     known = tx.session.get(Claim, claim_id)
@@ -205,5 +205,5 @@ def _told(words: str) -> str:
 
 
 def _messages_of_buyer(session: Session, claim_id: int) -> int:
-    his = (ClaimMessage.claim_id == claim_id) & (ClaimMessage.by == "")
-    return int(session.scalar(select(func.count()).where(his)) or 0)
+    own = (ClaimMessage.claim_id == claim_id) & (ClaimMessage.by == "")
+    return int(session.scalar(select(func.count()).where(own)) or 0)

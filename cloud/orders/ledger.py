@@ -19,7 +19,7 @@ def record(locked: LockedOrder, payment: Payment, kind: str, amount: int, now: d
 
 
 def record_refund(locked: LockedOrder, payment: Payment, refund_id: str, amount: int, now: datetime) -> bool:
-    """A refund that is final at the provider, whoever asked for it; false when it is in the ledger already."""
+    """Record a refund that is final at the provider, whoever asked for it; false when the ledger has it already."""
     known = [move for move in locked.movements if (move.payment_id, move.kind) == (payment.id, "refunded")]
     if any(move.reference == refund_id for move in known):
         return False

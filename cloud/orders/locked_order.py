@@ -2,7 +2,7 @@
 
 Everything that changes an order does so through its `LockedOrder`. The order's row is locked first, so that all
 workers lock in the same order. Where a transaction does the work of many orders, each statement is about all of them.
-An order that rests in the archive is brought back by whoever locks it.
+Locking an order that rests in the archive brings it back.
 """
 
 from collections.abc import Iterable, Sequence
@@ -84,7 +84,7 @@ class LockedOrder:
     """All that its transaction has locked, itself among them."""
     order: Order
     control: str
-    """Who drives the order's machine (`fleet.models.Device.control`); nothing where the machine is gone."""
+    """What drives the order's machine (`fleet.models.Device.control`); nothing where the machine is gone."""
     is_closed: bool
     """The order's machine, or this drink of it, is not sold now."""
     was_paid: bool
@@ -154,7 +154,7 @@ class LockedOrders:
             self._fetch({order_id} | theirs - self.by_id.keys())
         if order_id not in self.by_id:
             archive.bring_back(self._tx, [order_id])
-            self._fetch([order_id])  # somebody else may have brought it back while we waited for him
+            self._fetch([order_id])  # another holder of its lock may have brought it back meanwhile
         if order_id not in self.by_id:
             raise UnknownOrder(order_id)
         return self.by_id[order_id]
@@ -167,7 +167,7 @@ class LockedOrders:
                     return locked, payment
         order_id = self._tx.connection.execute(_ORDER_OF_PAYMENT, {"id": payment_id}).scalar()
         if order_id is None:
-            archive.bring_back_payments(self._tx, [payment_id])  # or somebody else has meanwhile
+            archive.bring_back_payments(self._tx, [payment_id])  # or another process has meanwhile
             order_id = self._tx.connection.execute(_ORDER_OF_PAYMENT, {"id": payment_id}).scalar()
         if order_id is None:
             raise UnknownOrder(payment_id)

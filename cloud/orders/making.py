@@ -1,6 +1,6 @@
 """Use cases of a make command: issue it, record what became of it, give up on it, in the caller's transaction.
 
-One live command per order; its id derives from order and attempt, so whoever sends it again sends the same drink.
+One live command per order; its id derives from order and attempt, so sending it again is the same drink.
 """
 
 import hashlib

@@ -17,7 +17,7 @@ MOVED = ("held", "captured", "canceled", "refunded")
 FAILED_TO_MOVE = ("create_failed", "capture_failed", "cancel_failed", "refund_failed")
 _KINDS = ", ".join(f"'{kind}'" for kind in MOVED + FAILED_TO_MOVE)
 UNFINISHED = "state IN ('creating', 'pending', 'held')"
-"""Payments whose end is open. Like the next three it is an index's condition, said in the same words by who asks."""
+"""Payments whose end is open. Like the next three, an index's condition; queries repeat it word for word."""
 MONEY_BESIDE = "captured > refunded AND (NOT live OR problem <> '')"
 """Payments with money that cannot be their order's own."""
 NOT_EARNED = "captured > refunded AND NOT earned"

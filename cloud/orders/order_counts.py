@@ -52,7 +52,7 @@ def _count_anew(tx: Transaction, order_ids: Iterable[str]) -> None:
     }
     for hour in sorted(hours):
         of_hour = OrderHour.hour == hour
-        tx.session.scalars(select(OrderHour).where(of_hour).with_for_update()).all()  # who takes orders away waits
+        tx.session.scalars(select(OrderHour).where(of_hour).with_for_update()).all()  # taking orders away waits
         counted = select(Order.status, func.count()).where(Order.created_at >= hour, Order.created_at < hour + AN_HOUR)
         found = tx.session.execute(counted.where(Order.status.in_(_ENDS)).group_by(Order.status)).all()
         tx.session.execute(delete(OrderHour).where(of_hour))

@@ -1,6 +1,6 @@
-"""How many orders have ended how, kept by the hour they were scanned in: nobody counts millions of them to tell.
+"""How many orders have ended how, kept by the hour they were scanned in: no query counts millions of them.
 
-`order_counts.py` counts an hour anew when one of its orders has ended; who takes orders away, or back, says so here.
+`order_counts.py` counts an hour anew when one of its orders has ended; taking orders away, or back, is counted here.
 """
 
 from collections import Counter

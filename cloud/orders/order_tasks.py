@@ -1,7 +1,7 @@
 """The tasks of one order, changed under its lock: added, amended, withdrawn, settled, rescheduled.
 
 A task is a row of the outbox. Its order is locked first and its row with it, so what is decided here still holds
-when it is committed, whoever claims rows meanwhile (`outbox.claim` passes over what is locked).
+when it is committed, whichever worker claims rows meanwhile (`outbox.claim` passes over what is locked).
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -22,7 +22,7 @@ class LaneWorker:
     prepare: Callable[[LockedOrder, OutboxRow], Callable[[], None] | None]
     """Looks at what the row is about, in the transaction about to write it, and may write the call into it.
 
-    What it gives back is called after the commit; None leaves the row to whoever looks for it.
+    What it gives back is called after the commit; None leaves the row to the worker that looks for due rows.
     """
 
 
@@ -142,7 +142,7 @@ def stop_task(locked: LockedOrder, task: Task, subject: str, now: datetime) -> b
 
 
 def finish_tasks(locked: LockedOrder, tasks: Collection[Task], subject: str, now: datetime) -> None:
-    """What they were to bring about is known: nobody need try them again, whoever holds them."""
+    """End tasks whose result is known: they need not be tried again, whichever worker holds them."""
     for row in _open_ones(locked, tasks, subject):
         row.settled_at, row.verdict, row.last_error = now, DONE if may_be_done(row) else WITHDRAWN, ""
 

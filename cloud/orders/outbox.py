@@ -32,7 +32,7 @@ from cloud.database.transaction import Transaction
 from cloud.orders.tasks import LANE_OF, Lane, Task
 
 OF_NO_ORDER = "order_id = ''"
-"""Tasks that are kept with no order: jobs, messages. An index's condition, said in the same words by who asks."""
+"""Tasks that are kept with no order: jobs, messages. An index's condition; queries repeat it word for word."""
 
 
 class OutboxRow(Base):
@@ -124,7 +124,7 @@ class Claim:
 
 
 def topic(lane: Lane) -> str:
-    """The topic of who waits for this: woken when a row of this lane is written."""
+    """The topic that wakes the lane's worker when a row of this lane is written."""
     return f"outbox:{lane.value}"
 
 
@@ -175,7 +175,7 @@ def moments(lane: Lane, now: datetime) -> dict[str, Any]:
 
 
 def free_all(tx: Transaction) -> None:
-    """End every lease: nobody who held one is alive."""
+    """End every lease: no process that held one is alive."""
     held = and_(_c.settled_at.is_(None), _c.claimed_until.is_not(None))
     tx.session.execute(update(_table).where(held).values(claimed_by="", claimed_until=None))
 
@@ -186,7 +186,7 @@ def renew(tx: Transaction, keys: Sequence[str], owner: str, until: datetime) -> 
 
 
 def is_free(row: OutboxRow, now: datetime) -> bool:
-    """Open, and held by nobody, or by one who let its lease run out."""
+    """Open and not held, or held under a lease that has run out."""
     held = row.claimed_until is not None and not is_due(row.claimed_until, now, LONGEST_LEASE)
     return row.settled_at is None and not held
 
@@ -204,7 +204,7 @@ def put(tx: Transaction, task: Task, key: str, subject: str, now: datetime) -> N
 
 
 def end(tx: Transaction, key: str, verdict: str, now: datetime) -> None:
-    """Of no order: it need not be done (again), whoever holds it. Nothing when that was known."""
+    """End a task of no order that need not be done (again), whichever worker holds it. A repeat changes nothing."""
     done = {"claimed_by": "", "claimed_until": None, "settled_at": now, "verdict": verdict[:64], "last_error": ""}
     tx.execute(update(_table).where(_c.key == key, _c.settled_at.is_(None)).values(done))
 

@@ -101,7 +101,7 @@ def _add_or_amend(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: 
 
 
 def _leave_the_rest(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: datetime) -> None:
-    """Another sum is to go back than was left to a person: he is told again, and nothing is sent."""
+    """Another sum is to go back than was left to a person: tell the person again, and send nothing."""
     if due.task is not Task.REFUND:
         return
     left = next(row for row in reversed(earlier) if row.verdict in FOR_A_PERSON)

@@ -37,7 +37,7 @@ def pour_again(
     """Pour the drink for its buyer now; the id of the order that does it. Raises `UnknownOrder` and `NotPourable`.
 
     A drink that was paid late and not poured yet is poured as itself, any other as a free order. `shown`: the
-    `drinks_so_far` a page told of; None where nobody was shown any.
+    `drinks_so_far` a page told of; None where no page showed it.
     """
     locked = lock_order(tx, order_id)
     if locked.order.status == Status.MANUAL_MAKE:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 LONGEST_LIFE_S = 24 * 3600
-"""A code valid for longer than a day is a code for ever: whoever photographs it has it."""
+"""A code valid for longer than a day is a code for ever: anybody can photograph it."""
 _SIG = re.compile(r"[0-9a-f]{64}")
 _EXP = re.compile(r"[0-9]{1,12}")
 
@@ -37,7 +37,7 @@ class QrCode:
     sig: str = ""
     salt_fits: bool | None = None
     marks: str = ""
-    """What only its machine, and who saw it, can know of an unsigned code: what it threw the dice for."""
+    """The random part of an unsigned code: only its machine, and a person who saw the code, can know it."""
 
     def evidence(self, signature: Signature) -> dict[str, str]:
         """For the order's history."""

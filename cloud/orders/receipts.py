@@ -63,7 +63,7 @@ _PAST_PAYING = FINAL - PAYABLE
 SETTLED = frozenset({ReceiptState.SUCCEEDED, ReceiptState.CANCELED, ReceiptState.NOT_NEEDED})
 _STATES = ", ".join(f"'{state.value}'" for state in ReceiptState)
 UNREGISTERED = "(state = 'canceled' OR (state = 'pending' AND overdue))"
-"""The merchant owes the tax authority these. The condition of an index, said in the same words by who asks."""
+"""The merchant owes the tax authority these. An index's condition; queries repeat it word for word."""
 
 
 class Receipt(Base):

@@ -70,7 +70,7 @@ def return_progress(
         left = to_return(payment, payment is paying_payment(payments.values()), Status(order.status), order.given_back)
         # what a person returned is told as what came back (`return_status.returned_by_hand`)
         return Return("in_progress", left, expected_by, last.subject) if left else None
-    # not `may_be_done`: of a return that was tried, though in vain, he has heard that it is on its way
+    # not `may_be_done`: of a return that was tried, though in vain, the buyer has heard that it is on its way
     waiting = last.attempts == 0 and order.uncertain and order.return_after is not None
     return Return("waiting" if waiting else "in_progress", last.amount, expected_by, last.subject)
 

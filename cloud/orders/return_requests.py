@@ -1,4 +1,4 @@
-"""Requests to return money: asked for, decided by who may, followed to their end. One open request an order.
+"""Requests to return money: asked for, decided by a person who may, followed to their end. One open request an order.
 
 Each use case runs in the caller's transaction, under the order's lock. Approval calls `operator_actions.give_back`, and
 fails when the order is no longer the one that was asked about.
@@ -39,7 +39,7 @@ def _listed(words: Iterable[str]) -> str:
 
 
 IS_OPEN, IS_FOLLOWED = f"state IN ({_listed(OPEN)})", f"state IN ({_listed(FOLLOWED)})"
-"""Conditions of indexes, said in the same words by who asks."""
+"""Conditions of indexes; queries repeat them word for word."""
 
 
 class ReturnRequest(Base):
@@ -73,7 +73,7 @@ class ReturnRequest(Base):
     expires_at: Mapped[datetime]
     status_then: Mapped[str] = mapped_column(String(16))
     given_then: Mapped[int] = mapped_column(Integer)
-    """`returned_so_far` when it was asked: whoever decides decides about that order and no other."""
+    """`returned_so_far` when it was asked: a decision is about the order as it was then."""
     way: Mapped[str] = mapped_column(String(16), default="")
     decided_by: Mapped[str | None] = mapped_column(String(64), default=None)
     decided_at: Mapped[datetime | None] = mapped_column(default=None)
@@ -107,12 +107,12 @@ class Wanted:
     words: str = ""
     kopecks: int | None = None
     shown_left: int | None = None
-    """Kopecks that a page told him could be returned; None where he was shown nothing."""
+    """Kopecks that a page said could be returned; None where no page showed any."""
 
 
 @dataclass(frozen=True)
 class Asker:
-    """Who asks, and what else may stand for a second person."""
+    """The person who asks, and what else may stand for a second person."""
 
     name: str
     is_alone: bool = False
@@ -164,7 +164,7 @@ def _stands_as_shown(locked: LockedOrder, shown: int | None) -> None:
 
 
 def approve(tx: Transaction, request_id: int, by: str, now: datetime) -> ReturnRequest:
-    """A second person says yes. Raises `NotReturnable` and `NotAllowed`: one's own, a stale or an ended request."""
+    """Approve as a second person. Raises `NotReturnable` and `NotAllowed`: one's own, a stale or an ended request."""
     request, locked = _locked(tx, request_id, now)
     if is_same_person(request.requested_by, by):
         raise NotAllowed("own_request", "who asked for a return does not approve it")
@@ -173,7 +173,7 @@ def approve(tx: Transaction, request_id: int, by: str, now: datetime) -> ReturnR
 
 
 def approve_alone(tx: Transaction, request_id: int, by: Asker, now: datetime) -> ReturnRequest:
-    """The only person there is says yes to his own request, having proved again who he is."""
+    """Approve one's own request as the only person there is, after a step-up."""
     request, locked = _locked(tx, request_id, now)
     if not (by.is_alone and by.stepped_up and is_same_person(request.requested_by, by.name)):
         raise NotAllowed("second_person", "a second person decides")
@@ -182,7 +182,7 @@ def approve_alone(tx: Transaction, request_id: int, by: Asker, now: datetime) ->
 
 
 def decline(tx: Transaction, request_id: int, by: str, why: str, now: datetime) -> ReturnRequest:
-    """A person says no, with a reason; who asked for it may take it back."""
+    """Decline a request, with a reason; the person who asked may take it back."""
     request, locked = _locked(tx, request_id, now)
     is_own = is_same_person(request.requested_by, by)
     request.state, request.decided_at, request.decision = RequestState.DECLINED.value, now, why.strip()[:TEXT_LIMIT]
@@ -224,9 +224,9 @@ def _open_of(tx: Transaction, order_id: str) -> ReturnRequest | None:
 
 
 def _returned_in_a_day(tx: Transaction, name: str, now: datetime) -> int:
-    """Kopecks this person has had returned by his own word alone."""
-    his = (ReturnRequest.requested_by == person(name)) & (ReturnRequest.requested_at > now - DAY)
+    """Kopecks this person has had returned within the limits in a day."""
+    own = (ReturnRequest.requested_by == person(name)) & (ReturnRequest.requested_at > now - DAY)
     alone = ReturnRequest.way == Way.WITHIN_LIMITS.value
     decided = ReturnRequest.state.in_([state.value for state in DECIDED])
-    total = select(func.coalesce(func.sum(ReturnRequest.kopecks), 0)).where(his, alone, decided)
+    total = select(func.coalesce(func.sum(ReturnRequest.kopecks), 0)).where(own, alone, decided)
     return int(tx.session.scalar(total) or 0)

@@ -1,7 +1,7 @@
 """Who may return how much: reasons, limits, the life of a request. Pure rules; amounts are kopecks.
 
-Within his limits a person returns money by himself. Above them a second person decides, never the one who asked; where
-there is no second person, the one there is confirms who he is once more (a step-up).
+Within their limits a person returns money alone. Above them a second person decides, never the one who asked; where
+there is no second person, the only one proves their identity once more (a step-up).
 """
 
 from dataclasses import dataclass
@@ -54,10 +54,10 @@ class Way(StrEnum):
     """By whose word a request was decided."""
 
     WITHIN_LIMITS = "within_limits"
-    """The one who asked; it is his to decide."""
+    """The person who asked, within the limits."""
     SECOND_PERSON = "second_person"
     STEP_UP = "step_up"
-    """The only person there is, who has just proved again who he is."""
+    """The only person there is, after a step-up."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Limits:
 
 
 class StepUpNeeded(Exception):
-    """Above the limit, and nobody else can decide: the person must prove once more who he is."""
+    """Above the limit, and nobody else can decide: the person must prove their identity once more."""
 
 
 def way_of(kopecks: int, returned_today: int, limits: Limits, *, is_alone: bool, stepped_up: bool) -> Way | None:

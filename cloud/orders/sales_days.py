@@ -34,7 +34,7 @@ AT_ONCE = 200
 FORM = 2
 """Of what a day holds. Where it changes, all is rolled up anew, and programs of another form go by their own marks.
 
-Days all of whose orders rest in the archive are not: whoever changes it reads these there.
+Days all of whose orders rest in the archive are not rolled up anew: a change of it must read those there.
 """
 GROWING = (OrderChange, Movement, Commission)
 _ENDS = values_of(DRINK_ENDED)

@@ -1,7 +1,7 @@
 """In which zone each machine's days are counted. Where a machine's zone was changed, all its days are counted anew.
 
-Whoever changes it need not know of this: how days were counted is compared with what the machine's row says. One day at
-a time, so that nobody waits for it. A change on the way waits until all days are done: until then sales may be in none.
+Code that changes a zone need not know of this: how days were counted is compared with the machine's row. One day at a
+time, so that nobody waits for it. A change on the way waits until all days are done: until then sales may be in none.
 """
 
 from datetime import date, timedelta

@@ -78,7 +78,7 @@ class Scan:
 
 
 def _no_phone(_order_id: str) -> bool:
-    """Nothing is known of who scans."""
+    """Nothing is known of the phone that scans."""
     return False
 
 

@@ -65,5 +65,5 @@ def mark_changed(locked: LockedOrder) -> None:
 
 
 def order_topic(order_id: str) -> str:
-    """Who waits for changes of an order is woken by it."""
+    """The topic that wakes those that wait for changes of the order."""
     return f"order:{order_id}"

@@ -1,4 +1,4 @@
-"""The tasks an order can give to the outbox, who carries each out, and how each can end. Pure: words, no rows.
+"""The tasks an order can give to the outbox, which lane carries each out, and how each can end. Pure: words, no rows.
 
 A job ends as its agent says (`courier/device_jobs.py`), a message to operators may be given up (`alerts/sendings.py`).
 """
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class Lane(StrEnum):
-    """Who takes the row: the courier (broker, Tmetr API), the caller of providers, the notifier, the sender of jobs."""
+    """What takes the row: the courier (broker, Tmetr API), the caller of providers, the notifier, the job sender."""
 
     MQTT = "mqtt"
     TMETR = "tmetr"

@@ -17,7 +17,7 @@ SLOTS = 64
 """Pieces of work under way at once in one process; each may take its 35 s."""
 
 LOOK_OFTEN_S = 0.1
-"""How often who waits with a thread of his own asks again."""
+"""How often a caller that waits in its own thread asks again."""
 
 Store = Callable[[], None]
 """Writes down what a shop has answered."""
@@ -112,7 +112,7 @@ class Admission:
             return permit
 
     def admit_within(self, gate: Gate, priority: Priority, patience_s: float) -> Permit | Refusal:
-        """Wait for leave, if it can come so soon: for who does the work in a thread of his own."""
+        """Wait for leave, if it can come so soon: for a caller that works in its own thread."""
         waited_s = 0.0
         while isinstance(told := self.admit(gate, priority, waited_s), Refusal):
             too_long = told.why != BUSY and told.wait_s > patience_s - waited_s
@@ -180,7 +180,7 @@ class Launcher:
     def _begin(self, group: Waiting, now: datetime, take: Callable[[Waiting, int], Sequence[Work]]) -> float | None:
         room = min(group.count, self._pool.free)
         gate = self._gate_of(group)
-        if gate is None:  # whoever takes it tells why
+        if gate is None:  # the worker that takes it says why
             for work in take(group, room):
                 self.submit(None, work)
             return None

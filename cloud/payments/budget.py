@@ -1,4 +1,4 @@
-"""Who may call one shop now: its budget of calls by priority, and its share of the threads that call. Pure in `now`.
+"""Which calls one shop gets now: its budget by priority, and its share of the threads that call. Pure in `now`.
 
 A piece of work (a payment to ask about, a call to send) is admitted once; each HTTP call it then makes is counted. So
 our own limit holds work back before it is begun and never fails it. Per process: two of them call twice as often.
@@ -17,7 +17,7 @@ SLOW_S = 1.0
 """Work that takes longer than this makes a shop slow."""
 LONGEST_REST_S = 30.0
 LOOK_AGAIN_S = 1.0
-"""When nothing tells when a slot becomes free; whoever frees one wakes who was refused."""
+"""When nothing tells when a slot becomes free; a freed slot wakes the refused callers."""
 SHORTEST_WAIT_S = 0.001
 GROWN_OLD_S = 30.0
 """Money that waited so long to be taken or returned competes with the first."""
@@ -26,8 +26,8 @@ ENDING = "this process ends"
 
 
 class Priority(IntEnum):
-    """Who goes first. A buyer has at most a few notifications for each payment opened: they cannot starve the opening
-    of payments, while the reverse could. From POLL on nobody waits: these share what the others leave.
+    """Which call goes first. A buyer has at most a few notifications for each payment opened: they cannot starve the
+    opening of payments, while the reverse could. From POLL on nobody waits: these share what the others leave.
     """
 
     NOTIFICATION = 0
@@ -64,7 +64,7 @@ class Refusal:
     wait_s: float
 
     def __post_init__(self) -> None:
-        """A sum of moments ends a hair before the whole: who waited as told, and is told a hair, would ask for ever."""
+        """A sum of moments ends a hair before the whole: a caller told to wait for a hair would ask for ever."""
         object.__setattr__(self, "wait_s", max(self.wait_s, SHORTEST_WAIT_S))
 
 

@@ -1,4 +1,4 @@
-"""Writes down what `call_decision` decided: in one transaction, under the lock of the order, by who holds the call."""
+"""Write what `call_decision` decided, in one transaction under the order's lock, if the worker still holds the call."""
 
 import logging
 from collections.abc import Callable
@@ -68,7 +68,7 @@ class CallResults:
     def _done(self, locked: LockedOrder, row: OutboxRow, facts: Facts | None, now: datetime) -> None:
         is_ours = order_tasks.settle_task(locked, row.key, row.claimed_by, DONE, now)
         if row.task == Task.CREATE and not is_ours:
-            return  # whoever took the opening over may have opened another payment: its buyer must not see this page
+            return  # another process may have opened another payment meanwhile: the buyer must not see this page
         if isinstance(facts, RefundFacts):
             paying.record_refund_succeeded(locked.tx, row.subject, facts.provider_refund_id, facts.amount, now)
         elif facts is not None and (answer := answer_of(facts, expected_of(locked.payment(row.subject)))) is not None:
@@ -118,7 +118,7 @@ def _not_done(locked: LockedOrder, row: OutboxRow, verdict: str, code: str, now:
 
 
 def _log(row: OutboxRow, decision: Final, answer: Answer | None) -> None:
-    """What the provider said, for whoever must mend it."""
+    """What the provider said, for the person who must mend it."""
     about = {"order_id": row.order_id}
     match decision, answer:
         case NeedsPerson(verdict=verdict), _ if verdict == BY_HAND:

@@ -43,7 +43,7 @@ LEASE_S = 60.0
 IDLE_S = 60.0
 NO_CREDENTIAL_RETRY_S = 60.0
 BUYERS_PATIENCE_S = 3.0
-"""So long a press waits until its call may begin; then whoever looks for due calls makes it."""
+"""So long a press waits until its call may begin; then the worker that looks for due calls makes it."""
 
 
 Subject = tuple[OutboxRow, Payment, Order]
@@ -124,7 +124,7 @@ class CallWorker:
             provider = self._clients.of_payment(payment, locked.tx)
             prepare(locked.tx.connection, provider, row, payment, locked.order, self._public_url)
         except (NoCredential, InvalidRequest):
-            return None  # told of, and acted on, by who looks for it
+            return None  # the worker that looks for due calls says so and acts on it
         return partial(self._begin, row, payment, locked.order)
 
     def _begin(self, row: OutboxRow, payment: Payment, order: Order) -> None:

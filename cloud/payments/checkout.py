@@ -203,7 +203,7 @@ def create_blueprint(checkout: Checkout) -> Blueprint:
 
 
 class _Page(HTTPException):
-    """A refusal for who reads pages: `why` names the sentence, `order_id` the page to go back to."""
+    """A refusal for a reader of pages: `why` names the sentence, `order_id` the page to go back to."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.words)

@@ -34,7 +34,7 @@ _OVER = {PaymentState.CANCELED, PaymentState.REFUSED}
 
 
 class Reception(enum.Enum):
-    """What became of a notification. The door answers in its provider's words."""
+    """What became of a notification. The endpoint answers in its provider's words."""
 
     STORED = "stored"
     NO_ROOM = "no room"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 REST_S = 30.0
-"""Providers hang up after a minute or so; while a buyer pays, his payment is asked about every few seconds."""
+"""Providers hang up after a minute or so; while a buyer pays, the payment is asked about every few seconds."""
 MOST = 100
 """What pages, streams and calls under way leave of 1023 in `run`; a worker seldom asks more shops in half a minute."""
 
@@ -45,7 +45,7 @@ class KeptConnections(Generic[C]):
             return connection
 
     def give_back(self, connection: C, stack: deque[C]) -> None:
-        """Let it rest; whoever comes also closes what has rested long enough, of any shop."""
+        """Keep the connection, and close those of any shop that have rested long enough."""
         with self._lock:
             now = self._clock()
             stack.append(connection)

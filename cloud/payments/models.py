@@ -12,7 +12,7 @@ ERASED = "{}"
 
 
 class StoredNotification(Base):
-    """One notification as it came. A hint only: whoever handles it asks the provider (promise 5)."""
+    """One notification as it came. A hint only: to handle it is to ask the provider (promise 5)."""
 
     __tablename__ = "provider_news"
     __table_args__ = (
@@ -29,7 +29,7 @@ class StoredNotification(Base):
     dedupe_key: Mapped[str] = mapped_column(String(255), unique=True)
     provider_payment_id: Mapped[str] = mapped_column(String(64), default="", index=True)
     account_id: Mapped[str] = mapped_column(String(64), default="", server_default="")
-    """The shop it says it speaks of: whom to ask, nothing more."""
+    """The shop it says it speaks of: where to ask, nothing more."""
     our_payment: Mapped[str] = mapped_column(String(32), default="", server_default="")
     """Our own payment that it names; such a one was hardly forged."""
     body: Mapped[str] = mapped_column(Text)

@@ -1,4 +1,4 @@
-"""What a notification says, as its provider's door has read it: one type for all. Pure; believed by nobody."""
+"""What a notification says, as its provider's endpoint has read it: one type for all. Pure; never believed."""
 
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ class Notification:
     provider_payment_id: str
     """The provider's id of the payment to ask about; "" when there is none."""
     account_id: str
-    """The shop it says it speaks of; "" when it does not say. Only chooses whom to ask, unless signed."""
+    """The shop it says it speaks of; "" when it does not say. Only chooses where to ask, unless signed."""
     body: str = field(repr=False)
     """What is stored of it: text that any database takes."""
     our_payment: str = ""

@@ -1,4 +1,4 @@
-"""Payments that this process is opening: whoever waits for one, and the short leases that it renews meanwhile.
+"""Payments that this process is opening: the threads that wait for one, and the short leases renewed meanwhile.
 
 A process that dies renews nothing, so its openings are taken over within seconds: the same bytes under the same key.
 """
@@ -39,7 +39,7 @@ class Openings:
 
     @contextmanager
     def holding(self, key: str) -> Iterator[None]:
-        """Keep the lease of this opening while it is under way; then wake whoever waits for it."""
+        """Keep the lease of this opening while it is under way; then wake the threads that wait for it."""
         self.hold(key)
         try:
             yield

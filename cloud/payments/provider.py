@@ -56,10 +56,10 @@ class PreparedCall:
     key: str
     body: bytes = field(repr=False)
     held_until: datetime | None = None
-    """From then on somebody else may send it; None where that is seen to by whoever opens a payment."""
+    """From then on another process may send it; None for an opening, whose lease is renewed meanwhile."""
 
     def is_ours_at(self, moment: datetime) -> bool:
-        """Whether nobody else has taken it over by then."""
+        """Whether no other process can have taken it over by then."""
         return self.held_until is None or moment < self.held_until
 
 

@@ -65,7 +65,7 @@ class NoCredential(LookupError):
 
 
 class ProviderClients:
-    """The clients in use, one per account, and who may call them now."""
+    """The clients in use, one per account, and which calls they admit now."""
 
     def __init__(self, database: Database, vault: Vault, connect: Connect, clock: Clock) -> None:
         self._database = database
@@ -81,7 +81,7 @@ class ProviderClients:
     def of(self, merchant_id: str, scenario: str, tx: Transaction | None = None) -> tuple[Credential, Provider]:
         """The merchant's credential for a scenario and its client. Raises `NoCredential`.
 
-        Inside a transaction give it: a second connection could have to wait for those who wait for it.
+        Inside a transaction pass it: a second connection could wait for transactions that wait for this one.
         """
         credential = self._in_use(merchant_id, scenario, tx)
         if credential is None:
@@ -113,7 +113,7 @@ class ProviderClients:
             return None
 
     def all_of_account(self, account_id: str, scenario: str) -> Iterator[Provider]:
-        """The clients of all who say that this shop is theirs: the provider's id of it is no proof of that.
+        """The clients of all merchants that say this shop is theirs: the provider's id of it is no proof of that.
 
         Those in use first. One whose secret cannot be read is logged and left out.
         """

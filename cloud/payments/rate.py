@@ -1,5 +1,5 @@
 """How often, and whether at all, one shop is called: token bucket with a part kept back, and circuit breaker, pure in
-`now`. Holds no requests and starts no threads. Who may call first is said in `budget`.
+`now`. Holds no requests and starts no threads. Which call goes first is said in `budget`.
 """
 
 LONGEST_PAUSE_S = 60.0

@@ -156,7 +156,7 @@ class RestoreFromLists:
 
 
 def _seller(session: Session, facts: PaymentFacts, listed_at: Account) -> Account:
-    """Of several who sell at one shop, the machine's merchant; by the machine's scenario, if he has it there."""
+    """Of several that sell at one shop, the machine's merchant; by the machine's scenario, if it has that there."""
     device = session.get(Device, _device_uuid(facts))
     if device is None:
         return listed_at

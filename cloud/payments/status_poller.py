@@ -35,7 +35,7 @@ from cloud.payments.verification import answer_of
 log = logging.getLogger("cloud.payments.status_poller")
 
 NEWS = "news"
-"""The topic of who waits for this: woken when something may be worth asking about."""
+"""The topic that wakes this loop when something may be worth asking about."""
 LEASE_S = 45.0
 """Longer than the slowest answers (5 s to connect, 12 s to read, the refunds the same): what a dying worker held is
 asked again after it.
@@ -229,7 +229,7 @@ class StatusPoller:
 
 
 def _put_off(tx: Transaction, payment_id: str, again: datetime) -> None:
-    """Nobody has asked yet: whoever waits for what is due learns when."""
+    """Ask later, and let the loop that waits for due questions know when."""
     paying.postpone_check(tx, payment_id, again)
     tx.notify(NEWS)
 

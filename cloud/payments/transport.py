@@ -63,8 +63,8 @@ class NoAuthorities(OSError):
 class _OneHost(HTTPAdapter):
     """One connection to one host with one trust: what `requests` finds out for each call is found out once.
 
-    A repeat is decided by who stored the call, never here. urllib3 sets TCP_NODELAY by itself. `deadline` is when the
-    answer under way must be whole.
+    A repeat is decided by the code that stored the call, never here. urllib3 sets TCP_NODELAY by itself. `deadline` is
+    when the answer under way must be whole.
     """
 
     def __init__(self, *, public_only: bool = False) -> None:

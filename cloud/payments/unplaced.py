@@ -64,14 +64,14 @@ class Unplaced:
     def step(self, now: datetime) -> None:
         """Look at some of what is due."""
         for notification in self._database.transact(self._take, now):
-            whom = self._whom_to_ask(notification)
-            if whom:
-                self._begin(whom, notification, now)
+            clients = self._clients_to_ask(notification)
+            if clients:
+                self._begin(clients, notification, now)
             else:
                 self._not_ours(notification)
 
-    def _whom_to_ask(self, notification: StoredNotification) -> Sequence[Provider]:
-        """Who opened the payment it names; of what names none of the shop, all at this provider who say it is theirs.
+    def _clients_to_ask(self, notification: StoredNotification) -> Sequence[Provider]:
+        """The client that opened the payment it names; else those of all merchants that say the shop is theirs.
 
         The shop's id alone says too little: another may have it with an old key, or at another provider.
         """
@@ -86,16 +86,16 @@ class Unplaced:
         return [client for one in scenarios for client in self._clients.all_of_account(account_id, one)]
 
     def _begin(
-        self, whom: Sequence[Provider], notification: StoredNotification, now: datetime, all_deny: bool = True
+        self, clients: Sequence[Provider], notification: StoredNotification, now: datetime, all_deny: bool = True
     ) -> None:
-        """Ask the first of them, and the next ones as long as nobody knows it."""
+        """Ask the first of them, and the next ones as long as none knows it."""
         priority = Priority.NOTIFICATION if notification.our_payment else Priority.UNPLACED
-        permit = self._clients.admission.admit(whom[0].gate, priority)
+        permit = self._clients.admission.admit(clients[0].gate, priority)
         if isinstance(permit, Refusal):
             wait_s = permit.wait_s if notification.our_payment else max(permit.wait_s, HELD_BACK_S)
             self._database.transact(_look_again, notification.id, now + timedelta(seconds=wait_s))
         else:
-            self._launcher.submit(permit, partial(self._adopt, whom, notification, now, all_deny))
+            self._launcher.submit(permit, partial(self._adopt, clients, notification, now, all_deny))
 
     @staticmethod
     def _take(tx: Transaction, now: datetime) -> Sequence[StoredNotification]:
@@ -108,9 +108,9 @@ class Unplaced:
         return taken
 
     def _adopt(
-        self, whom: Sequence[Provider], notification: StoredNotification, now: datetime, all_deny: bool
+        self, clients: Sequence[Provider], notification: StoredNotification, now: datetime, all_deny: bool
     ) -> Store | None:
-        provider, others = whom[0], whom[1:]
+        provider, others = clients[0], clients[1:]
         outcome = provider.fetch(notification.provider_payment_id)
         if isinstance(outcome, Ok):
             adopted = self._database.transact(self._place, notification.id, outcome.value, provider.shop.account_id)

@@ -38,7 +38,7 @@ class Refused(Exception):
 
 
 def create_blueprint(database: Database, clients: ProviderClients, clock: Clock) -> Blueprint:
-    """The merchants' door."""
+    """The merchants' endpoint."""
     blueprint = Blueprint("custom_callback", __name__)
 
     @blueprint.post(PATH, strict_slashes=False)
@@ -94,7 +94,7 @@ def _authentic(clients: ProviderClients, body: bytes, now: datetime) -> Told:
 
 
 def _secret_of(clients: ProviderClients, account: str) -> str:
-    """The key this account signs with. A stranger is refused like a wrong signature: who is known is not told."""
+    """The key this account signs with. A stranger is refused like a wrong signature: no answer names the known ones."""
     try:
         client = clients.of_account(account, CUSTOM)
     except NoCredential as error:

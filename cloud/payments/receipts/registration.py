@@ -27,7 +27,7 @@ from cloud.payments.provider_clients import NoCredential, ProviderClients
 log = logging.getLogger("cloud.payments.receipts.building")
 
 RECEIPTS = "receipts"
-"""The topic of who waits for this: woken when a receipt may be worth looking at."""
+"""The topic that wakes this loop when a receipt may be worth looking at."""
 IDLE_S = 60.0
 """Nothing new is due sooner, but for refunds: the loop's own look each second finds those."""
 LEASE_S = 30.0

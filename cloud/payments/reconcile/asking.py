@@ -33,7 +33,7 @@ class HasNoList(Exception):
 class Asking:
     """One look's questions to one provider. `pause` waits so many seconds; `alive` is called before each question.
 
-    `admission` lets a question begin when nobody who waits for something is kept waiting by it.
+    `admission` lets a question begin when it keeps no waiting buyer or operator waiting.
     """
 
     def __init__(

@@ -147,7 +147,7 @@ class ShopDay:
             self.look.incomes[ours.id] = ours.captured, facts.income
 
     def _is_of_another(self, ours: Payment | None) -> bool:
-        """Several may sell at one shop, and one by two scenarios: each sees what is his in its lists."""
+        """Several merchants may sell at one shop, and one by two scenarios: each takes its own from the lists."""
         return ours is not None and ours.account_id == self._shop.account_id and not self._shop.has(ours)
 
     def _their_payment(

@@ -88,7 +88,7 @@ def settle_by_hand(tx: Transaction, finding_id: int, by: str, note: str, now: da
 
 
 def standing(session: Session, finding_id: int) -> dict[str, str]:
-    """How a finding stands, and who settled it; its row held. `{}` when there is none."""
+    """How a finding stands, and the person who settled it; its row held. `{}` when there is none."""
     found = session.get(FoundDifference, finding_id, with_for_update=True, populate_existing=True)
     return {} if found is None else {name: getattr(found, name) for name in ("state", "closed_by", "closed_note")}
 

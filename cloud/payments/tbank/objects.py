@@ -165,7 +165,7 @@ def refunded(state: State, booked: Booked | None) -> int:
 def refund_facts(state: State, booked: Booked | None, total: int, status: RefundStatus) -> RefundFacts:
     """The refund that brought, or brings, the sum returned to `total`. T-Bank has no ids of refunds.
 
-    So `total` is its name: sums only grow, and whoever learns of the same refund names it the same. Its amount is
+    So `total` is its name: sums only grow, and every reader of the same refund names it the same. Its amount is
     the one in our ledger, or what it lacks.
     """
     name = f"{state.provider_payment_id}-{total}"

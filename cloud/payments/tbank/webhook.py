@@ -23,7 +23,7 @@ SCENARIO = "TBank"
 
 
 def create_blueprint(database: Database, clients: ProviderClients, clock: Clock) -> Blueprint:
-    """The bank's door. Its networks are not published; the Token, made with the terminal's password, is the check."""
+    """The bank's endpoint. Its networks are not published: the check is its Token, by the terminal's password."""
     blueprint = Blueprint("tbank_webhook", __name__)
 
     @blueprint.post(PATH, strict_slashes=False)

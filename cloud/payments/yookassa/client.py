@@ -1,6 +1,6 @@
 """The YooKassa client of one merchant: prepared calls out, typed outcomes back.
 
-One object per credential, no global configuration, no repeating by itself: whoever stored a call decides on that.
+One object per credential, no global configuration, no repeating by itself: the code that stored a call decides that.
 Logs nothing.
 """
 

@@ -18,7 +18,7 @@ log = logging.getLogger("cloud.payments.yookassa.webhook")
 def create_blueprint(
     database: Database, clock: Clock, trusted_proxies: tuple[Network, ...], senders: tuple[Network, ...] | None
 ) -> Blueprint:
-    """The provider's door. `senders` None switches the address check off."""
+    """The provider's endpoint. `senders` None switches the address check off."""
     blueprint = Blueprint("webhook", __name__)
 
     @blueprint.post("/v1/yook-pay-webhook", strict_slashes=False)

@@ -27,7 +27,7 @@ def test_how_a_payment_is_followed_is_frozen_when_it_is_opened(market: Market, h
     market.work(2)
     assert market.world.payment(order_id).status_check == how
     asked = [sent for sent in market.wire.sent if sent.verb == "GET"]
-    assert len(asked) == (1 if how == "polling" else 0), "two seconds later only who polls has asked"
+    assert len(asked) == (1 if how == "polling" else 0), "two seconds later only polling has asked"
 
 
 @pytest.mark.parametrize("how", ["polling", "webhook", "none"])

@@ -1,4 +1,4 @@
-"""Finished orders rest in the archive and come back whole: nothing of them is lost, to the kopeck, whoever asks."""
+"""Finished orders rest in the archive and come back whole: nothing of them is lost, to the kopeck, for any reader."""
 
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -268,7 +268,7 @@ def test_a_late_word_of_the_machine_brings_it_back(till: Till) -> None:
 
 
 def test_two_who_need_it_at_once_both_get_it(till: Till) -> None:
-    """Regression: who had waited for the other heard "no such order"; a late outcome was lost, and acknowledged."""
+    """Regression: the one that had waited heard "no such order"; a late outcome was lost, and acknowledged."""
     world = till.world
     order_id = given_back(till)
     assert rest(world) == [order_id]

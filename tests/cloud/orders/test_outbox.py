@@ -58,7 +58,7 @@ def row(world: World, row_id: int) -> OutboxRow:
 
 
 def test_the_database_and_we_ourselves_mean_the_same(world: World) -> None:
-    """A claim, who holds what, and what may be done: each is one rule, for the statement and for a row in hand."""
+    """A claim, its holder, and what may be done: each is one rule, for the statement and for a row in hand."""
     by_statement, by_hand = a_task(world), a_task(world, "k-2")
     world.in_docket(ORDER, lambda locked: outbox.claim_row(order_tasks.task_of(locked, "k-2"), ANNA, world.now))
     assert claimed(world, ANNA) == [by_statement]

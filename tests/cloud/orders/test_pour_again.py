@@ -103,7 +103,7 @@ def test_three_for_one_order_are_enough(world: World) -> None:
 
 @pytest.mark.both_databases
 def test_one_that_rests_in_the_archive_is_counted_and_never_poured_under_the_same_number(world: World) -> None:
-    """Regression: the second got the first one's number, and the archive could never take it."""
+    """Regression: the second got the first one's id, and the archive could never take it."""
     order_id = poured(world)
     first = pour(world, order_id)
     world.publish(first)
@@ -117,7 +117,7 @@ def test_one_that_rests_in_the_archive_is_counted_and_never_poured_under_the_sam
 
 
 def test_nobody_takes_the_number_of_a_free_drink(world: World) -> None:
-    """Regression: whoever knew an order's number could scan that of its free drink first, and none was ever poured."""
+    """Regression: a stranger that knew an order's id could scan that of its free drink first, and none was poured."""
     order_id = poured(world)
     taken = again_order_id(order_id, 1)
     theirs = world.scan(taken)

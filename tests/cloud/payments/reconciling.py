@@ -42,7 +42,7 @@ def today(till: Till) -> Day:
 
 
 def share_the_shop(till: Till, merchant_id: str = "alpha", scenario: str = "Yookassa") -> ShopKey:
-    """Another who sells at the same shop, with the same key, and is read first."""
+    """Another merchant at the same shop, with the same key, that is read first."""
     world = till.world
 
     def add(tx: Transaction) -> None:

@@ -74,7 +74,7 @@ def many_pages_open(budget: ShopBudget, until: float) -> None:
 
 
 def test_polls_never_take_what_others_need() -> None:
-    """Regression: 60 open payment pages took all 5 calls a second, and who paid waited 29 s."""
+    """Regression: 60 open payment pages took all 5 calls a second, and a buyer that had paid waited 29 s."""
     budget = ShopBudget()
     many_pages_open(budget, 60.0)
     assert refused(budget, Priority.POLL, 60.0) == RATE
@@ -159,7 +159,7 @@ def test_what_work_calls_beyond_its_first_goes_at_once_and_is_missing_afterwards
     assert [budget.call(0.0) for _ in range(5)] == [None] * 5
     budget.end(ticket, 0.0)
     assert refused(budget, Priority.NOTIFICATION, 0.0) == RATE
-    assert isinstance(budget.call(0.0), Refusal), "who was not admitted has nothing in hand"
+    assert isinstance(budget.call(0.0), Refusal), "a refused caller has nothing in hand"
     assert served(budget, Priority.NOTIFICATION, 2.0)
 
 

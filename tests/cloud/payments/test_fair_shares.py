@@ -210,7 +210,7 @@ def test_a_slow_merchant_leaves_the_others_their_threads(till: Till) -> None:
         till.notify(mine)
         wait_until(lambda: bool(poller.step(world.now)) and world.status(mine) == "paid", what="the other to be paid")
         # the thread that made the other paid has committed that, and may still be on its way home
-        wait_until(lambda: 16 - pool.free <= 2, what="his own slots only, one of them kept for who has paid there")
+        wait_until(lambda: 16 - pool.free <= 2, what="its own slots only, one kept for buyers that have paid there")
         merchant.close()
         pool.close()
 
@@ -231,7 +231,7 @@ def test_the_queue_does_not_outlive_the_fault(till: Till) -> None:
     till.yookassa.faults.clear()
     till.be_patient()
     till.world.clock.advance(10)
-    assert till.press(till.world.scan()).status_code == 200, "who comes now waits behind nobody"
+    assert till.press(till.world.scan()).status_code == 200, "a buyer that comes now waits behind none"
     for _ in range(12):
         till.work(1)
     opened = [order_id for order_id in sick if till.world.payment(order_id).confirmation_url]

@@ -234,7 +234,7 @@ def test_what_may_be_read_back_is_asked_about_once_it_is_stored(callbacks_only: 
             done.set()
 
         submit(work_and_say)
-        done.wait(2)  # the answer waits for the commit on SQLite; whoever asks too early has read by then
+        done.wait(2)  # the answer waits for the commit on SQLite; a read that comes too early is over by then
 
     pool.submit = submit_and_see  # type: ignore[method-assign]  # as slow as a thread may be
     assert say(till, order_id) == (200, "stored")

@@ -1,4 +1,4 @@
-"""Every day that is over is reconciled once, whoever works and however long nobody did; and nothing stays silent."""
+"""Every day that is over is reconciled once, by any worker and however long none ran; and nothing stays silent."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""A hold at T-Bank that waits for a person: the bank names no end of it, so it is his until the bank lets it go."""
+"""A hold at T-Bank that waits for a person: the bank names no end of it, so it stays until the bank lets it go."""
 
 from collections.abc import Iterator
 

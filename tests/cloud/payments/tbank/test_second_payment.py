@@ -57,7 +57,7 @@ class TwoPages(ContractTill):
 
 
 def sells(world: World, merchant_id: str, scenario: str, shop: Shop) -> None:
-    """One more merchant, with a shop that he says is his."""
+    """One more merchant that claims this shop."""
 
     def add(tx: Transaction) -> None:
         secret = world.vault.lock(shop.secret_key)
