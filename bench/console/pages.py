@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from bench.console.filling import MERCHANTS, number_of
 from cloud.access.acts import Act, Role, grants
-from cloud.console.rooms import ROOMS
+from cloud.console.sections import SECTIONS
 from cloud.console.shell.cookies import PATH
 from cloud.console.shell.paging import Key
 
@@ -94,10 +94,10 @@ def _key(chosen: random.Random) -> str:
 
 
 def every_page() -> list[Page]:
-    """By room, then the searches."""
+    """By section, then the searches."""
     found = [
-        Page(f"{room.name}: {route.name}", route.act, _of_route(route.path))
-        for room in ROOMS for route in room.routes
+        Page(f"{section.name}: {route.name}", route.act, _of_route(route.path))
+        for section in SECTIONS for route in section.routes
         if route.method == "GET" and route.act not in _NO_PAGES and _is_fillable(route.path)
     ]  # fmt: skip
     return found + [Page(f"orders, {name}", Act.SEE_ORDERS, _search(text)) for name, text in _SEARCHES.items()]

@@ -1,3 +1,3 @@
-"""The operator's console at `/console`: a shell that guards every page, and one room for each subject."""
+"""The operator's console at `/console`: a shell that guards every page, and one section for each subject."""
 
 from cloud.console.shell.blueprint import create_blueprint as create_blueprint

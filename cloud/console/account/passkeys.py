@@ -11,23 +11,23 @@ from cloud.access.journal import Subject
 from cloud.access.login import Refused
 from cloud.access.passkeys import LONGEST_NAME, TooMany
 from cloud.console.account.browser import name_of
-from cloud.console.account.routes import room
+from cloud.console.account.routes import section
 from cloud.console.shell.desk import Desk, Done, NeedsConfirmation
 from cloud.console.shell.key_entrance import FIELD, passkey_login
 from cloud.database.transaction import Transaction
 
 KIND = "passkey"
-__all__ = ["room"]
+__all__ = ["section"]
 
 
-@room.page("/account/passkeys/new", Act.OWN_ACCOUNT, confirmed=True)
+@section.page("/account/passkeys/new", Act.OWN_ACCOUNT, confirmed=True)
 def new_passkey(desk: Desk) -> str:
     """A name for it, and a button that asks the authenticator."""
     passkey_login(desk.cloud)
     return desk.render("account/passkey.html", suggested=name_of(request.headers.get("User-Agent", "")))
 
 
-@room.act("/account/passkeys/options", Act.OWN_ACCOUNT)
+@section.act("/account/passkeys/options", Act.OWN_ACCOUNT)
 def passkey_options(desk: Desk) -> BaseResponse:
     """What the authenticator is asked."""
     if not desk.person.has_just_confirmed(desk.now):
@@ -40,7 +40,7 @@ def passkey_options(desk: Desk) -> BaseResponse:
     return jsonify(asked)
 
 
-@room.act("/account/passkeys", Act.OWN_ACCOUNT)
+@section.act("/account/passkeys", Act.OWN_ACCOUNT)
 def add_passkey(desk: Desk) -> str | BaseResponse:
     """Keep the key that was made; with the first second step come recovery codes, told once."""
     if not desk.person.has_just_confirmed(desk.now):
@@ -64,7 +64,7 @@ def add_passkey(desk: Desk) -> str | BaseResponse:
     return desk.go("account.show")
 
 
-@room.act("/account/passkeys/name", Act.OWN_ACCOUNT)
+@section.act("/account/passkeys/name", Act.OWN_ACCOUNT)
 def name_passkey(desk: Desk) -> BaseResponse:
     """Another name, so that one is told from the other."""
     chosen, name = request.form.get("id", ""), request.form.get("name", "").strip()[:LONGEST_NAME]
@@ -81,7 +81,7 @@ def name_passkey(desk: Desk) -> BaseResponse:
     return desk.go("account.show")
 
 
-@room.act("/account/passkeys/remove", Act.OWN_ACCOUNT)
+@section.act("/account/passkeys/remove", Act.OWN_ACCOUNT)
 def remove_passkey(desk: Desk) -> BaseResponse:
     """Refuse it from now on; every other session ends, for whoever has the key may have begun one."""
     chosen = request.form.get("id", "")

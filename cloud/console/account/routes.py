@@ -17,14 +17,14 @@ from cloud.console.account.texts_en import EN
 from cloud.console.account.texts_ru import RU
 from cloud.console.shell import cookies
 from cloud.console.shell.desk import Desk, Done, NeedsConfirmation
-from cloud.console.shell.room import Room
+from cloud.console.shell.section import Section
 from cloud.database.transaction import Transaction
 from cloud.fleet.vault import Vault
 
-room = Room("account", {"ru": RU, "en": EN})
+section = Section("account", {"ru": RU, "en": EN})
 
 
-@room.page("/account", Act.OWN_ACCOUNT)
+@section.page("/account", Act.OWN_ACCOUNT)
 def show(desk: Desk) -> str:
     """Everything of one's own on one page."""
     with desk.read() as session:
@@ -35,7 +35,7 @@ def show(desk: Desk) -> str:
     return desk.render("account/show.html", user=user, sessions=live, keys=keys, linked=linked, browser=name_of)
 
 
-@room.act("/account/taste", Act.OWN_ACCOUNT)
+@section.act("/account/taste", Act.OWN_ACCOUNT)
 def taste(desk: Desk) -> BaseResponse:
     """Name, language, light or dark."""
     form = request.form
@@ -56,7 +56,7 @@ def taste(desk: Desk) -> BaseResponse:
     return desk.go("account.show")
 
 
-@room.act("/account/password", Act.OWN_ACCOUNT)
+@section.act("/account/password", Act.OWN_ACCOUNT)
 def password(desk: Desk) -> BaseResponse:
     """Another password; every other session ends."""
     login = Login(desk.database, _locks(desk), desk.cloud.clock)
@@ -69,13 +69,13 @@ def password(desk: Desk) -> BaseResponse:
     return desk.go("account.show")
 
 
-@room.page("/account/second-factor", Act.OWN_ACCOUNT, confirmed=True)
+@section.page("/account/second-factor", Act.OWN_ACCOUNT, confirmed=True)
 def second_factor_page(desk: Desk) -> str:
     """A QR code for an authenticator, and a field for its first code."""
     return _offer(desk, offer(desk.person.email))
 
 
-@room.act("/account/second-factor", Act.OWN_ACCOUNT)
+@section.act("/account/second-factor", Act.OWN_ACCOUNT)
 def set_up_second_factor(desk: Desk) -> str:
     """The first code shows that the authenticator has the secret; then recovery codes are told, once."""
     if not desk.person.has_just_confirmed(desk.now):
@@ -93,7 +93,7 @@ def set_up_second_factor(desk: Desk) -> str:
     return desk.render("account/recovery.html", codes=codes)
 
 
-@room.act("/account/recovery-codes", Act.OWN_ACCOUNT)
+@section.act("/account/recovery-codes", Act.OWN_ACCOUNT)
 def recovery_codes(desk: Desk) -> str:
     """New recovery codes instead of the old ones."""
 
@@ -104,7 +104,7 @@ def recovery_codes(desk: Desk) -> str:
     return desk.render("account/recovery.html", codes=codes)
 
 
-@room.act("/account/sessions/end", Act.OWN_ACCOUNT)
+@section.act("/account/sessions/end", Act.OWN_ACCOUNT)
 def end_sessions(desk: Desk) -> BaseResponse:
     """End one session, or every other one."""
     chosen = request.form.get("session", "")
@@ -120,7 +120,7 @@ def end_sessions(desk: Desk) -> BaseResponse:
     return desk.go("account.show")
 
 
-@room.act("/account/messengers/unlink", Act.OWN_ACCOUNT)
+@section.act("/account/messengers/unlink", Act.OWN_ACCOUNT)
 def unlink_messengers(desk: Desk) -> BaseResponse:
     """Take buttons of alerts from the messengers that are his."""
 

@@ -16,14 +16,14 @@ from cloud.alerts.models import Channel
 from cloud.alerts.wording import undelivered
 from cloud.console.alerts import readers
 from cloud.console.alerts.readers import CHANNEL
-from cloud.console.alerts.routes import room
+from cloud.console.alerts.routes import section
 from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.texts import DEFAULT_ZONE
 from cloud.database.transaction import Transaction
 from cloud.fleet.vault import Vault
 
 
-@room.page("/alerts/channels", Act.EDIT_ALERTS)
+@section.page("/alerts/channels", Act.EDIT_ALERTS)
 def channels(desk: Desk) -> str:
     """Who is told, and a form for one more."""
     with desk.read() as session:
@@ -32,7 +32,7 @@ def channels(desk: Desk) -> str:
     return desk.render("alerts/channels.html", channels=found, owners=owners, kinds=_kinds(desk), platform=PLATFORM)
 
 
-@room.act("/alerts/channels/add", Act.EDIT_ALERTS)
+@section.act("/alerts/channels/add", Act.EDIT_ALERTS)
 def add_channel(desk: Desk) -> BaseResponse | str:
     """One more channel; a webhook's secret is shown this once."""
     owner = owner_named_in_form(desk)
@@ -53,7 +53,7 @@ def add_channel(desk: Desk) -> BaseResponse | str:
     return desk.go("alerts.channel", channel_id=channel.id)
 
 
-@room.page("/alerts/channels/<channel_id>", Act.EDIT_ALERTS, CHANNEL)
+@section.page("/alerts/channels/<channel_id>", Act.EDIT_ALERTS, CHANNEL)
 def channel(desk: Desk, channel_id: str) -> str:
     """How it is set up, its log, a test."""
     with desk.read() as session:
@@ -63,7 +63,7 @@ def channel(desk: Desk, channel_id: str) -> str:
     return desk.render("alerts/channel.html", channel=found, attempts=log, severities=_severities(desk), why=why)
 
 
-@room.act("/alerts/channels/<channel_id>/save", Act.EDIT_ALERTS, CHANNEL)
+@section.act("/alerts/channels/<channel_id>/save", Act.EDIT_ALERTS, CHANNEL)
 def save_channel(desk: Desk, channel_id: str) -> BaseResponse:
     """Set it up anew."""
 
@@ -81,7 +81,7 @@ def save_channel(desk: Desk, channel_id: str) -> BaseResponse:
     return desk.go("alerts.channel", channel_id=channel_id)
 
 
-@room.act("/alerts/channels/<channel_id>/test", Act.EDIT_ALERTS, CHANNEL)
+@section.act("/alerts/channels/<channel_id>/test", Act.EDIT_ALERTS, CHANNEL)
 def test_channel(desk: Desk, channel_id: str) -> BaseResponse:
     """Have a test message sent."""
 
@@ -94,7 +94,7 @@ def test_channel(desk: Desk, channel_id: str) -> BaseResponse:
     return desk.go("alerts.channel", channel_id=channel_id)
 
 
-@room.act("/alerts/channels/<channel_id>/remove", Act.EDIT_ALERTS, CHANNEL)
+@section.act("/alerts/channels/<channel_id>/remove", Act.EDIT_ALERTS, CHANNEL)
 def remove_channel(desk: Desk, channel_id: str) -> BaseResponse:
     """Tell nothing there any more."""
 
@@ -108,7 +108,7 @@ def remove_channel(desk: Desk, channel_id: str) -> BaseResponse:
     return desk.go("alerts.channels")
 
 
-@room.act("/alerts/channels/<channel_id>/code", Act.EDIT_ALERTS, CHANNEL)
+@section.act("/alerts/channels/<channel_id>/code", Act.EDIT_ALERTS, CHANNEL)
 def channel_code(desk: Desk, channel_id: str) -> str:
     """A code that, written in a chat, makes that chat the channel's."""
 

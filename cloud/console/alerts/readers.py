@@ -13,7 +13,7 @@ from cloud.alerts.incident import LIVE, Incident, State
 from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow, Mute
 from cloud.alerts.store import IS_KNOWN, incident_of, known, subject_of
 from cloud.console.shell.paging import Key, Listed, newest_first
-from cloud.console.shell.room import Kind as KindOfThing
+from cloud.console.shell.section import Kind as KindOfThing
 from cloud.fleet.models import Merchant
 
 MOST_OPEN, MOST_ATTEMPTS = 200, 50

@@ -25,12 +25,12 @@ from cloud.console.shell.desk import MOST_REPEATED, Desk, Done
 from cloud.console.shell.kinds import DEVICE
 from cloud.console.shell.machines import machines_in, zones_of
 from cloud.console.shell.paging import Key
-from cloud.console.shell.room import Nav, Room
+from cloud.console.shell.section import Nav, Section
 from cloud.database.transaction import Transaction
 from cloud.fleet.zones import zone
 
 TEXTS: Mapping[Language, Mapping[str, str]] = {"ru": RU | WHAT_TO_DO_RU, "en": EN | WHAT_TO_DO_EN}
-room = Room("alerts", TEXTS, Nav("alerts.overview", Act.SEE_INCIDENTS, icon="alerts", order=25))
+section = Section("alerts", TEXTS, Nav("alerts.overview", Act.SEE_INCIDENTS, icon="alerts", order=25))
 SNOOZES = {"1": timedelta(hours=1), "4": timedelta(hours=4), "24": timedelta(days=1)}
 
 
@@ -63,7 +63,7 @@ class Sayer:
         return Reader(self._texts.language, zone(there) if there else self._texts.zone, "")
 
 
-@room.page("/alerts", Act.SEE_INCIDENTS)
+@section.page("/alerts", Act.SEE_INCIDENTS)
 def overview(desk: Desk) -> str:
     """What is wrong now, then what was."""
     after = Key.read(request.args.get("after", ""))
@@ -80,7 +80,7 @@ def overview(desk: Desk) -> str:
     )  # fmt: skip
 
 
-@room.page("/alerts/now", Act.SEE_INCIDENTS)
+@section.page("/alerts/now", Act.SEE_INCIDENTS)
 def open_now(desk: Desk) -> str:
     """The part of the overview that is live."""
     with desk.read() as session:
@@ -89,7 +89,7 @@ def open_now(desk: Desk) -> str:
     return desk.render("alerts/open_now.html", now_open=now_open, say=Sayer(desk, zones))
 
 
-@room.page("/alerts/<incident_id>", Act.SEE_INCIDENTS, INCIDENT)
+@section.page("/alerts/<incident_id>", Act.SEE_INCIDENTS, INCIDENT)
 def show(desk: Desk, incident_id: str) -> str:
     """One trouble, what was told of it, and what can be done."""
     with desk.read() as session:
@@ -102,7 +102,7 @@ def show(desk: Desk, incident_id: str) -> str:
     )  # fmt: skip
 
 
-@room.act("/alerts/<incident_id>/acknowledge", Act.ACKNOWLEDGE, INCIDENT)
+@section.act("/alerts/<incident_id>/acknowledge", Act.ACKNOWLEDGE, INCIDENT)
 def acknowledge(desk: Desk, incident_id: str) -> BaseResponse:
     """Somebody looks after it."""
 
@@ -113,7 +113,7 @@ def acknowledge(desk: Desk, incident_id: str) -> BaseResponse:
     return _handled(desk, incident_id, work, "alerts.acknowledged")
 
 
-@room.act("/alerts/<incident_id>/snooze", Act.ACKNOWLEDGE, INCIDENT)
+@section.act("/alerts/<incident_id>/snooze", Act.ACKNOWLEDGE, INCIDENT)
 def snooze(desk: Desk, incident_id: str) -> BaseResponse:
     """Nothing is told of it for a while."""
     until = desk.now + SNOOZES.get(request.form.get("hours", ""), handling.SNOOZE)
@@ -125,7 +125,7 @@ def snooze(desk: Desk, incident_id: str) -> BaseResponse:
     return _handled(desk, incident_id, work, "alerts.snoozed")
 
 
-@room.act("/alerts/link-me", Act.OWN_ACCOUNT)
+@section.act("/alerts/link-me", Act.OWN_ACCOUNT)
 def link_me(desk: Desk) -> str:
     """A code that, written to the bot, lets one's own presses count."""
 
@@ -136,7 +136,7 @@ def link_me(desk: Desk) -> str:
     return desk.render("alerts/code.html", code=desk.perform(Act.OWN_ACCOUNT, me, "", work), of_person=True)
 
 
-@room.act("/alerts/maintenance", Act.EDIT_ALERTS)
+@section.act("/alerts/maintenance", Act.EDIT_ALERTS)
 def maintain(desk: Desk) -> BaseResponse:
     """A machine is worked on: nothing new is told of it for a while; or it is done."""
     device, why = request.form.get("device", "").strip(), request.form.get("why", "").strip()

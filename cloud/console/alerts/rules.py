@@ -13,14 +13,14 @@ from cloud.alerts.kinds import Kind
 from cloud.alerts.rule_settings import RuleOfKind, rules_of, set_rules
 from cloud.console.alerts import readers
 from cloud.console.alerts.channels import owner_named_in_form
-from cloud.console.alerts.routes import room
+from cloud.console.alerts.routes import section
 from cloud.console.shell.desk import Desk, Done
 from cloud.database.transaction import Transaction
 
-__all__ = ["room"]
+__all__ = ["section"]
 
 
-@room.page("/alerts/rules", Act.EDIT_ALERTS)
+@section.page("/alerts/rules", Act.EDIT_ALERTS)
 def rules(desk: Desk) -> str:
     """What is watched, for one merchant."""
     with desk.read() as session:
@@ -32,7 +32,7 @@ def rules(desk: Desk) -> str:
     return desk.render("alerts/rules.html", rules=found, owners=owners, chosen=chosen)
 
 
-@room.act("/alerts/rules/save", Act.EDIT_ALERTS)
+@section.act("/alerts/rules/save", Act.EDIT_ALERTS)
 def save_rules(desk: Desk) -> BaseResponse:
     """What is watched from now on."""
     owner = owner_named_in_form(desk)

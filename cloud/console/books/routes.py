@@ -17,8 +17,8 @@ from cloud.console.books.texts_en import EN
 from cloud.console.books.texts_ru import RU
 from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.machines import machines_in
-from cloud.console.shell.room import Kind as Thing
-from cloud.console.shell.room import Nav, Room
+from cloud.console.shell.section import Kind as Thing
+from cloud.console.shell.section import Nav, Section
 from cloud.database.transaction import Transaction
 from cloud.orders.sales_days import is_behind
 from cloud.orders.sales_figures import ProviderSums
@@ -31,14 +31,14 @@ def find_export(session: Session, export_id: str) -> Subject | None:
 
 
 EXPORT = Thing("export", "export_id", find_export)
-room = Room("books", {"ru": RU, "en": EN}, Nav("books.show", Act.SEE_MONEY, icon="journal", order=55))
+section = Section("books", {"ru": RU, "en": EN}, Nav("books.show", Act.SEE_MONEY, icon="journal", order=55))
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 RENEWED_S = 2
 SHOWN = 62
 """Lines on the page, the newest; the file has them all."""
 
 
-@room.page("/books", Act.SEE_MONEY)
+@section.page("/books", Act.SEE_MONEY)
 def show(desk: Desk) -> str:
     """Taken, returned, kept by the provider, and what is left: together, by provider, by day."""
     wanted = asked(desk)
@@ -59,7 +59,7 @@ def show(desk: Desk) -> str:
     )  # fmt: skip
 
 
-@room.page("/books/files/<book>.csv", Act.EXPORT)
+@section.page("/books/files/<book>.csv", Act.EXPORT)
 def file(desk: Desk, book: str) -> Response:
     """One kind of book, at once, as a file that Excel opens."""
     kind = KINDS.get(book)
@@ -73,13 +73,13 @@ def file(desk: Desk, book: str) -> Response:
     return response
 
 
-@room.page("/books/exports", Act.EXPORT)
+@section.page("/books/exports", Act.EXPORT)
 def files(desk: Desk) -> str:
     """What has been asked for and how far it has come; the part of the page that renews itself."""
     return desk.render("books/files.html", **_files(desk))
 
 
-@room.act("/books/exports", Act.EXPORT)
+@section.act("/books/exports", Act.EXPORT)
 def prepare(desk: Desk) -> BaseResponse:
     """Have a worker make a file."""
     merchant, kind = _whose(desk), KINDS.get(request.form.get("book", ""))
@@ -104,7 +104,7 @@ def prepare(desk: Desk) -> BaseResponse:
     )
 
 
-@room.page("/books/exports/<export_id>/file", Act.EXPORT, EXPORT)
+@section.page("/books/exports/<export_id>/file", Act.EXPORT, EXPORT)
 def fetch(desk: Desk, export_id: str) -> Response:
     """The file, to whoever may have it at this moment."""
     with desk.read() as session:
@@ -121,7 +121,7 @@ def fetch(desk: Desk, export_id: str) -> Response:
     return response
 
 
-@room.act("/books/exports/<export_id>/remove", Act.EXPORT, EXPORT)
+@section.act("/books/exports/<export_id>/remove", Act.EXPORT, EXPORT)
 def remove(desk: Desk, export_id: str) -> BaseResponse:
     """It is not needed any more."""
 

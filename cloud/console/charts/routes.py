@@ -14,10 +14,10 @@ from cloud.console.charts.texts_en import EN
 from cloud.console.charts.texts_ru import RU
 from cloud.console.shell.desk import Desk
 from cloud.console.shell.machines import machines_in
-from cloud.console.shell.room import Nav, Room
+from cloud.console.shell.section import Nav, Section
 from cloud.orders.sales_days import is_behind
 
-room = Room("charts", {"ru": RU, "en": EN}, Nav("charts.show", Act.SEE_CHARTS, icon="charts", order=60))
+section = Section("charts", {"ru": RU, "en": EN}, Nav("charts.show", Act.SEE_CHARTS, icon="charts", order=60))
 LABELS = 8
 """So many days stand under a chart, at most."""
 
@@ -32,7 +32,7 @@ class Compared(NamedTuple):
         return cls((now - before) / before if before else None)
 
 
-@room.page("/charts", Act.SEE_CHARTS)
+@section.page("/charts", Act.SEE_CHARTS)
 def show(desk: Desk) -> str:
     """Sales of a period against the one before."""
     wanted = asked(desk)

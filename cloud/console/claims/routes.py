@@ -20,7 +20,7 @@ from cloud.console.orders.sentence import sentence
 from cloud.console.orders.verdict import verdict
 from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.paging import AFTER, Key, Listed
-from cloud.console.shell.room import Kind, Nav, Room
+from cloud.console.shell.section import Kind, Nav, Section
 from cloud.database.transaction import Transaction
 from cloud.fleet.zones import zone
 from cloud.orders import claims, return_requests
@@ -45,7 +45,7 @@ def _request(session: Session, request_id: str) -> Subject | None:
 
 CLAIM = Kind("claim", "claim_id", _claim)
 REQUEST = Kind("return_request", "request_id", _request)
-room = Room("claims", {"ru": RU, "en": EN}, Nav("claims.list", Act.SEE_CLAIMS, "claims", 40))
+section = Section("claims", {"ru": RU, "en": EN}, Nav("claims.list", Act.SEE_CLAIMS, "claims", 40))
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Shown:
         return str(self.of.words)
 
 
-@room.page("/claims", Act.SEE_CLAIMS)
+@section.page("/claims", Act.SEE_CLAIMS)
 def list(desk: Desk) -> str:
     """What waits for a person's word."""
     wanted = request.args.get("state", "")
@@ -84,7 +84,7 @@ def list(desk: Desk) -> str:
                        states=[one.value for one in ClaimState], chosen=state.value)  # fmt: skip
 
 
-@room.act("/claims/<claim_id>/answer", Act.ANSWER_CLAIM, CLAIM)
+@section.act("/claims/<claim_id>/answer", Act.ANSWER_CLAIM, CLAIM)
 def answer(desk: Desk, claim_id: str) -> str | BaseResponse:
     """Answer the buyer, and close the claim if he wants."""
     resolves = request.form.get("then") == "resolved"
@@ -104,7 +104,7 @@ def answer(desk: Desk, claim_id: str) -> str | BaseResponse:
     return shown_with(desk, order_id, {"answer": words})
 
 
-@room.act("/claims/requests/<request_id>/approve", Act.APPROVE_RETURN, REQUEST)
+@section.act("/claims/requests/<request_id>/approve", Act.APPROVE_RETURN, REQUEST)
 def approve(desk: Desk, request_id: str) -> BaseResponse:
     """A second person says yes; the only one there is, having shown again who he is."""
     asked, by = _asked(desk, int(request_id))
@@ -121,7 +121,7 @@ def approve(desk: Desk, request_id: str) -> BaseResponse:
     return _decided(desk, asked, attempt(desk, Act.APPROVE_RETURN, "", work), "approved")
 
 
-@room.act("/claims/requests/<request_id>/decline", Act.REQUEST_RETURN, REQUEST)
+@section.act("/claims/requests/<request_id>/decline", Act.REQUEST_RETURN, REQUEST)
 def decline(desk: Desk, request_id: str) -> BaseResponse:
     """Who may approve says no; who asked takes it back."""
     asked, by = _asked(desk, int(request_id))

@@ -15,7 +15,7 @@ from cloud.console.enrolment.texts_en import EN
 from cloud.console.enrolment.texts_ru import RU
 from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.kinds import DEVICE
-from cloud.console.shell.room import Nav, Room
+from cloud.console.shell.section import Nav, Section
 from cloud.courier.enrolment_route import codes_of
 from cloud.database.transaction import Transaction
 from cloud.fleet import enrolment
@@ -24,10 +24,10 @@ from cloud.fleet.enrolment import ByHand, CannotEnrol, Revoked
 _SAID = {
     Revoked.OUT: "enrolment.is_revoked", Revoked.BEFORE: "enrolment.had_none", Revoked.BY_HAND: "enrolment.by_hand",
 }  # fmt: skip
-room = Room("enrolment", {"ru": RU, "en": EN}, Nav("enrolment.list", Act.ENROL, "enrolment", 80))
+section = Section("enrolment", {"ru": RU, "en": EN}, Nav("enrolment.list", Act.ENROL, "enrolment", 80))
 
 
-@room.page("/enrolment", Act.ENROL)
+@section.page("/enrolment", Act.ENROL)
 def list(desk: Desk) -> str:
     """Every machine with an agent, and how far it has come."""
     with desk.read() as session:
@@ -35,7 +35,7 @@ def list(desk: Desk) -> str:
     return desk.render("enrolment/list.html", found=found)
 
 
-@room.page("/enrolment/<device_uuid>", Act.ENROL, DEVICE)
+@section.page("/enrolment/<device_uuid>", Act.ENROL, DEVICE)
 def show(desk: Desk, device_uuid: str) -> str:
     """One machine; the page follows it until it sells."""
     return desk.render("enrolment/show.html", machine=_machine(desk, device_uuid), code="",
@@ -43,7 +43,7 @@ def show(desk: Desk, device_uuid: str) -> str:
                        is_by_hand=not desk.cloud.settings.broker_rights)  # fmt: skip
 
 
-@room.act("/enrolment/<device_uuid>", Act.ENROL, DEVICE)
+@section.act("/enrolment/<device_uuid>", Act.ENROL, DEVICE)
 def begin(desk: Desk, device_uuid: str) -> str | BaseResponse:
     """A code, shown this once."""
     settings = desk.cloud.settings
@@ -62,7 +62,7 @@ def begin(desk: Desk, device_uuid: str) -> str | BaseResponse:
                        picture=_picture(command), may_revoke=desk.may(Act.REVOKE_DEVICE))  # fmt: skip
 
 
-@room.act("/enrolment/<device_uuid>/revoke", Act.REVOKE_DEVICE, DEVICE)
+@section.act("/enrolment/<device_uuid>/revoke", Act.REVOKE_DEVICE, DEVICE)
 def revoke(desk: Desk, device_uuid: str) -> BaseResponse:
     """Out at once, until it is enrolled anew."""
     codes = codes_of(desk.cloud.settings)

@@ -10,7 +10,7 @@ from cloud.access.journal import Subject
 from cloud.access.models import DaySeal, JournalRow
 from cloud.access.person import Person
 from cloud.console.shell.paging import Key, Listed, newest_first
-from cloud.console.shell.room import Kind
+from cloud.console.shell.section import Kind
 
 
 @dataclass(frozen=True)

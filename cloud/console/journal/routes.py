@@ -18,12 +18,12 @@ from cloud.console.journal.texts_ru import RU
 from cloud.console.journal.ways_back import NO_WAY_BACK, undoer_of
 from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.paging import AFTER, Key
-from cloud.console.shell.room import Nav, Room
+from cloud.console.shell.section import Nav, Section
 from cloud.database.transaction import Transaction
 from cloud.fleet.editing import NotTaken
 from cloud.fleet.vault import Vault
 
-room = Room("journal", {"ru": RU, "en": EN}, Nav("journal.show", Act.SEE_OWN_JOURNAL, icon="journal", order=90))
+section = Section("journal", {"ru": RU, "en": EN}, Nav("journal.show", Act.SEE_OWN_JOURNAL, icon="journal", order=90))
 CHOICES = {
     "capture": "settings.capture", "status_check": "settings.status_check", "role": "shell.role",
     "payment_scenario": "shell.scenario", "vat_code": "settings.vat_code",
@@ -33,7 +33,7 @@ MOST_SHOWN = 12
 """Fields of one entry that are shown; a loaded file may have changed thousands."""
 
 
-@room.page("/journal", Act.SEE_OWN_JOURNAL)
+@section.page("/journal", Act.SEE_OWN_JOURNAL)
 def show(desk: Desk) -> str:
     """Who did what, the newest first."""
     asked = Filter(**{name: request.args.get(name, "")[:255] for name in Filter.__dataclass_fields__})
@@ -53,7 +53,7 @@ def show(desk: Desk) -> str:
     )  # fmt: skip
 
 
-@room.act("/journal/<entry_id>/undo", Act.SEE_OWN_JOURNAL, ENTRY)
+@section.act("/journal/<entry_id>/undo", Act.SEE_OWN_JOURNAL, ENTRY)
 def undo(desk: Desk, entry_id: str) -> BaseResponse:
     """Write what was before; the right is that of the act itself."""
     with desk.read() as session:

@@ -1,4 +1,4 @@
-"""The table of ways back: for each act what takes it back, or why nothing does. Rooms' own use cases do the writing."""
+"""Which acts can be undone, and by what; for the others, why not. The sections' own use cases do the writing."""
 
 from collections.abc import Mapping
 from datetime import datetime

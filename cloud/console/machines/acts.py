@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.access.acts import Act
 from cloud.access.journal import Subject
-from cloud.console.machines.routes import room
+from cloud.console.machines.routes import section
 from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.kinds import DEVICE
 from cloud.courier import device_jobs
@@ -21,24 +21,24 @@ from cloud.fleet.hand_edits import drink_id
 from protocol.fields import SettingValue
 from protocol.reasons import RinseProgram
 
-__all__ = ["room"]
+__all__ = ["section"]
 MOST_SETTINGS = 64
 
 
-@room.act("/machines/<device_uuid>/rinse", Act.RINSE, DEVICE)
+@section.act("/machines/<device_uuid>/rinse", Act.RINSE, DEVICE)
 def rinse(desk: Desk, device_uuid: str) -> BaseResponse:
     """Rinse or clean."""
     program = RinseProgram.CLEAN if request.form.get("program") == RinseProgram.CLEAN else RinseProgram.RINSE
     return _job(desk, device_uuid, Act.RINSE, Wanted(Kind.RINSE, program=program))
 
 
-@room.act("/machines/<device_uuid>/restart", Act.RESTART, DEVICE)
+@section.act("/machines/<device_uuid>/restart", Act.RESTART, DEVICE)
 def restart(desk: Desk, device_uuid: str) -> BaseResponse:
     """Start the agent anew."""
     return _job(desk, device_uuid, Act.RESTART, Wanted(Kind.RESTART))
 
 
-@room.act("/machines/<device_uuid>/test-cup", Act.TEST_CUP, DEVICE)
+@section.act("/machines/<device_uuid>/test-cup", Act.TEST_CUP, DEVICE)
 def test_cup(desk: Desk, device_uuid: str) -> BaseResponse:
     """Pour one for nothing."""
     drink_no, _, size = request.form.get("drink", "").rpartition(":")
@@ -47,7 +47,7 @@ def test_cup(desk: Desk, device_uuid: str) -> BaseResponse:
     return _job(desk, device_uuid, Act.TEST_CUP, Wanted(Kind.TEST_CUP, drink_no=drink_no, size=int(size)))
 
 
-@room.act("/machines/<device_uuid>/settings", Act.MACHINE_SETTINGS, DEVICE)
+@section.act("/machines/<device_uuid>/settings", Act.MACHINE_SETTINGS, DEVICE)
 def settings(desk: Desk, device_uuid: str) -> BaseResponse:
     """Values in place of the profile's."""
     values = read_settings(request.form.get("values", ""))
@@ -57,7 +57,7 @@ def settings(desk: Desk, device_uuid: str) -> BaseResponse:
     return _job(desk, device_uuid, Act.MACHINE_SETTINGS, Wanted(Kind.SETTINGS, values=values))
 
 
-@room.act("/machines/<device_uuid>/resume", Act.RESUME, DEVICE)
+@section.act("/machines/<device_uuid>/resume", Act.RESUME, DEVICE)
 def resume(desk: Desk, device_uuid: str) -> BaseResponse:
     """A person has looked: it sells again."""
     loss = request.form.get("accept_loss") == "yes"
@@ -72,7 +72,7 @@ def resume(desk: Desk, device_uuid: str) -> BaseResponse:
     return _asked(desk, device_uuid, Act.RESUME, Kind.RESUME, work)
 
 
-@room.act("/machines/<device_uuid>/close", Act.CLOSE_AND_OPEN, DEVICE)
+@section.act("/machines/<device_uuid>/close", Act.CLOSE_AND_OPEN, DEVICE)
 def close(desk: Desk, device_uuid: str) -> BaseResponse:
     """Sell nothing more of the machine, or of one drink."""
     drink_no, why = request.form.get("drink", ""), request.form.get("why", "").strip()
@@ -88,7 +88,7 @@ def close(desk: Desk, device_uuid: str) -> BaseResponse:
     return _moved(desk, device_uuid, drink_no, why, work, "machines.was_closed")
 
 
-@room.act("/machines/<device_uuid>/open", Act.CLOSE_AND_OPEN, DEVICE)
+@section.act("/machines/<device_uuid>/open", Act.CLOSE_AND_OPEN, DEVICE)
 def open_again(desk: Desk, device_uuid: str) -> BaseResponse:
     """Sell it again."""
     drink_no = request.form.get("drink", "")
@@ -101,7 +101,7 @@ def open_again(desk: Desk, device_uuid: str) -> BaseResponse:
     return _moved(desk, device_uuid, drink_no, "", work, "machines.was_opened")
 
 
-@room.act("/machines/<device_uuid>/note", Act.NOTE_MACHINE, DEVICE)
+@section.act("/machines/<device_uuid>/note", Act.NOTE_MACHINE, DEVICE)
 def note(desk: Desk, device_uuid: str) -> BaseResponse:
     """A line for colleagues; it stands in the journal."""
     words = request.form.get("note", "").strip()[:500]

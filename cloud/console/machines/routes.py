@@ -13,13 +13,13 @@ from cloud.console.machines.texts_ru import RU
 from cloud.console.shell.desk import Desk, address
 from cloud.console.shell.kinds import DEVICE
 from cloud.console.shell.paging import Key
-from cloud.console.shell.room import Nav, Room
+from cloud.console.shell.section import Nav, Section
 from cloud.fleet.zones import zone
 
-room = Room("machines", {"ru": RU, "en": EN}, Nav("machines.list", Act.SEE_FLEET, icon="machines", order=20))
+section = Section("machines", {"ru": RU, "en": EN}, Nav("machines.list", Act.SEE_FLEET, icon="machines", order=20))
 
 
-@room.page("/machines", Act.SEE_FLEET)
+@section.page("/machines", Act.SEE_FLEET)
 def list(desk: Desk) -> str:
     """All machines, the worst first."""
     wanted, state = request.args.get("q", "").strip()[:100], request.args.get("state", "")
@@ -28,13 +28,13 @@ def list(desk: Desk) -> str:
     return desk.render("machines/fleet.html", fleet=found, q=wanted, state=state, zone=zone)
 
 
-@room.page("/machines/<device_uuid>", Act.SEE_FLEET, DEVICE)
+@section.page("/machines/<device_uuid>", Act.SEE_FLEET, DEVICE)
 def show(desk: Desk, device_uuid: str) -> str:
     """One machine."""
     return _page(desk, device_uuid, "machines/show.html")
 
 
-@room.page("/machines/<device_uuid>/now", Act.SEE_FLEET, DEVICE)
+@section.page("/machines/<device_uuid>/now", Act.SEE_FLEET, DEVICE)
 def living(desk: Desk, device_uuid: str) -> str:
     """What of it changes while one looks."""
     return _page(desk, device_uuid, "machines/living.html")

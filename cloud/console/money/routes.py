@@ -11,7 +11,7 @@ from cloud.console.money.reading import find_difference, read_day, read_risks
 from cloud.console.money.texts_en import EN
 from cloud.console.money.texts_ru import RU
 from cloud.console.shell.desk import Desk, Done, address
-from cloud.console.shell.room import Kind, Nav, Room
+from cloud.console.shell.section import Kind, Nav, Section
 from cloud.database.transaction import Transaction
 from cloud.fleet.zones import DEFAULT, day_at
 from cloud.payments.reconcile.kinds import NO_MONEY
@@ -19,12 +19,12 @@ from cloud.payments.reconcile.kinds import Kind as Difference
 from cloud.payments.reconcile.models import State
 from cloud.payments.reconcile.store import AlreadyClosed, settle_by_hand, standing
 
-room = Room("money", {"ru": RU, "en": EN}, Nav("money.show", Act.SEE_MONEY, icon="money", order=50))
+section = Section("money", {"ru": RU, "en": EN}, Nav("money.show", Act.SEE_MONEY, icon="money", order=50))
 DIFFERENCE = Kind("difference", "number", find_difference)
 _IS_SUM = {kind.value: kind not in NO_MONEY for kind in Difference}
 
 
-@room.page("/money", Act.SEE_MONEY)
+@section.page("/money", Act.SEE_MONEY)
 def show(desk: Desk) -> str:
     """Money that is neither where it belongs nor back: sums, and what waits for a person."""
     unreadable = desk.cloud.clients.unreadable()
@@ -35,7 +35,7 @@ def show(desk: Desk) -> str:
     )  # fmt: skip
 
 
-@room.page("/money/days", Act.SEE_MONEY)
+@section.page("/money/days", Act.SEE_MONEY)
 def reconciliation(desk: Desk) -> str:
     """One day of our books against the providers' lists and the machines' counters."""
     yesterday = day_at(desk.now, DEFAULT) - timedelta(days=1)
@@ -49,7 +49,7 @@ def reconciliation(desk: Desk) -> str:
     )  # fmt: skip
 
 
-@room.act("/money/differences/<number>/settle", Act.SETTLE_DIFFERENCE, DIFFERENCE)
+@section.act("/money/differences/<number>/settle", Act.SETTLE_DIFFERENCE, DIFFERENCE)
 def settle(desk: Desk, number: str) -> BaseResponse:
     """A person has looked: it will not open again. Then back to the page of the day, where he did it there."""
     day, why = desk.day(request.form.get("day", "")), request.form.get("why", "").strip()[:500]

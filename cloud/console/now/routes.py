@@ -12,20 +12,20 @@ from cloud.console.now import readers
 from cloud.console.now.texts_en import EN
 from cloud.console.now.texts_ru import RU
 from cloud.console.shell.desk import Desk
-from cloud.console.shell.room import Nav, Room
+from cloud.console.shell.section import Nav, Section
 
-room = Room("now", {"ru": RU, "en": EN}, Nav("now.show", Act.SEE_NOW, icon="now", order=10))
+section = Section("now", {"ru": RU, "en": EN}, Nav("now.show", Act.SEE_NOW, icon="now", order=10))
 RENEWED_S = 5
 
 
-@room.page("/now", Act.SEE_NOW)
+@section.page("/now", Act.SEE_NOW)
 def show(desk: Desk) -> str:
     """Whether money and coffee flow, in five seconds."""
     part = _part(desk)
     return desk.render("now/show.html", part=part, seen=_seen(part), renewed_s=RENEWED_S)
 
 
-@room.page("/now/part", Act.SEE_NOW)
+@section.page("/now/part", Act.SEE_NOW)
 def part(desk: Desk) -> BaseResponse:
     """What renews itself; nothing (204) while it is what the page shows already."""
     html = _part(desk)

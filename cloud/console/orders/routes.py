@@ -30,7 +30,7 @@ from cloud.console.shell.desk import Desk
 from cloud.console.shell.kinds import ORDER
 from cloud.console.shell.machines import machines_in, zones_in
 from cloud.console.shell.paging import AFTER, Key
-from cloud.console.shell.room import Nav, Room
+from cloud.console.shell.section import Nav, Section
 from cloud.orders import archive
 from cloud.orders.pour_again import drinks_so_far, why_not_again
 from cloud.orders.return_requests import Wanted
@@ -38,10 +38,10 @@ from cloud.orders.return_rules import ReturnReason
 from cloud.orders.states import FINAL, Status
 from cloud.orders.waiting_return import return_waits
 
-room = Room("orders", {"ru": RU, "en": EN}, Nav("orders.list", Act.SEE_ORDERS, "orders", 30))
+section = Section("orders", {"ru": RU, "en": EN}, Nav("orders.list", Act.SEE_ORDERS, "orders", 30))
 
 
-@room.page("/orders", Act.SEE_ORDERS)
+@section.page("/orders", Act.SEE_ORDERS)
 def list(desk: Desk) -> str | BaseResponse:
     """Orders, newest first; one field finds any of them. Exactly one found is shown at once."""
     asked = request.args
@@ -64,7 +64,7 @@ def list(desk: Desk) -> str | BaseResponse:
                        sums=sums)  # fmt: skip
 
 
-@room.page("/orders/<order_id:order_id>", Act.SEE_ORDERS, ORDER)
+@section.page("/orders/<order_id:order_id>", Act.SEE_ORDERS, ORDER)
 def show(desk: Desk, order_id: str) -> str:
     """One order: the verdict, the acts, the stream."""
     return shown_with(desk, order_id, {})
@@ -85,7 +85,7 @@ def shown_with(desk: Desk, order_id: str, typed: Mapping[str, str]) -> str:
     )  # fmt: skip
 
 
-@room.page("/orders/<order_id:order_id>/evidence.json", Act.SEE_SUMS, ORDER)
+@section.page("/orders/<order_id:order_id>/evidence.json", Act.SEE_SUMS, ORDER)
 def evidence(desk: Desk, order_id: str) -> Response:
     """The same as a signed file."""
     whole = _read(desk, order_id)
@@ -98,7 +98,7 @@ def evidence(desk: Desk, order_id: str) -> Response:
     return response
 
 
-@room.act("/orders/<order_id:order_id>/return", Act.REQUEST_RETURN, ORDER)
+@section.act("/orders/<order_id:order_id>/return", Act.REQUEST_RETURN, ORDER)
 def give_back(desk: Desk, order_id: str) -> BaseResponse:
     """Return money, or ask a second person to."""
     form = request.form
@@ -112,14 +112,14 @@ def give_back(desk: Desk, order_id: str) -> BaseResponse:
     return desk.go("orders.show", order_id=order_id)
 
 
-@room.act("/orders/<order_id:order_id>/keep", Act.KEEP_MONEY, ORDER)
+@section.act("/orders/<order_id:order_id>/keep", Act.KEEP_MONEY, ORDER)
 def keep(desk: Desk, order_id: str) -> BaseResponse:
     """The drink was poured after all."""
     perform_keep(desk, order_id, request.form.get("keep_words", ""))
     return desk.go("orders.show", order_id=order_id)
 
 
-@room.act("/orders/<order_id:order_id>/pour", Act.POUR_AGAIN, ORDER)
+@section.act("/orders/<order_id:order_id>/pour", Act.POUR_AGAIN, ORDER)
 def pour(desk: Desk, order_id: str) -> BaseResponse:
     """Pour the drink once more, free of charge."""
     form = request.form
@@ -127,7 +127,7 @@ def pour(desk: Desk, order_id: str) -> BaseResponse:
     return desk.go("orders.show", order_id=poured)
 
 
-@room.act("/orders/<order_id:order_id>/resolve", Act.RESOLVE, ORDER)
+@section.act("/orders/<order_id:order_id>/resolve", Act.RESOLVE, ORDER)
 def resolve(desk: Desk, order_id: str) -> str | BaseResponse:
     """The order's trouble is dealt with."""
     words = request.form.get("resolve_words", "")
@@ -136,7 +136,7 @@ def resolve(desk: Desk, order_id: str) -> str | BaseResponse:
     return desk.go("orders.show", order_id=order_id)
 
 
-@room.act("/orders/<order_id:order_id>/note", Act.NOTE_ORDER, ORDER)
+@section.act("/orders/<order_id:order_id>/note", Act.NOTE_ORDER, ORDER)
 def note(desk: Desk, order_id: str) -> BaseResponse:
     """Words that stay with the order."""
     perform_note(desk, order_id, request.form.get("note_words", ""))

@@ -12,7 +12,7 @@ from cloud.access.journal import Subject
 from cloud.access.models import LoginSession, Membership, Passkey, User
 from cloud.access.person import Scope
 from cloud.console.shell.machines import Machines
-from cloud.console.shell.room import Kind
+from cloud.console.shell.section import Kind
 from cloud.fleet.models import Device, Merchant
 
 MOST = 500

@@ -21,10 +21,10 @@ from cloud.console.people.texts_ru import RU
 from cloud.console.shell.cookies import PATH
 from cloud.console.shell.desk import MOST_REPEATED, Desk, Done
 from cloud.console.shell.kinds import MERCHANT
-from cloud.console.shell.room import Nav, Room
+from cloud.console.shell.section import Nav, Section
 from cloud.database.transaction import Transaction
 
-room = Room("people", {"ru": RU, "en": EN}, Nav("people.everybody", Act.MANAGE_USERS, icon="people", order=80))
+section = Section("people", {"ru": RU, "en": EN}, Nav("people.everybody", Act.MANAGE_USERS, icon="people", order=80))
 
 MOST_TYPED = 20_000
 """Characters of machines' names."""
@@ -34,7 +34,7 @@ class NoMachine(Exception):
     """The merchant has none of this name."""
 
 
-@room.page("/people", Act.MANAGE_USERS)
+@section.page("/people", Act.MANAGE_USERS)
 def everybody(desk: Desk) -> str:
     """Everybody, by merchant."""
     with desk.read() as session:
@@ -43,7 +43,7 @@ def everybody(desk: Desk) -> str:
     return desk.render("people/list.html", members=found, merchants_here=merchants)
 
 
-@room.page("/people/invite/<merchant_id>", Act.MANAGE_USERS, MERCHANT, confirmed=True)
+@section.page("/people/invite/<merchant_id>", Act.MANAGE_USERS, MERCHANT, confirmed=True)
 def invitation(desk: Desk, merchant_id: str) -> str:
     """Name somebody new."""
     with desk.read() as session:
@@ -52,7 +52,7 @@ def invitation(desk: Desk, merchant_id: str) -> str:
     return desk.render("people/invite.html", merchant_id=merchant_id, roles=roles, machines=machines)
 
 
-@room.act("/people/invite/<merchant_id>", Act.MANAGE_USERS, MERCHANT)
+@section.act("/people/invite/<merchant_id>", Act.MANAGE_USERS, MERCHANT)
 def invite(desk: Desk, merchant_id: str) -> str | BaseResponse:
     """Give somebody a role; who is new gets a link, shown this once. Who was disabled stays so, and that is said."""
     email, name = request.form.get("email", "").strip()[:255], request.form.get("name", "").strip()[:255]
@@ -82,7 +82,7 @@ def invite(desk: Desk, merchant_id: str) -> str | BaseResponse:
     return desk.go("people.everybody")
 
 
-@room.page("/people/<member_id>", Act.MANAGE_USERS, MEMBER, confirmed=True)
+@section.page("/people/<member_id>", Act.MANAGE_USERS, MEMBER, confirmed=True)
 def show(desk: Desk, member_id: str) -> str:
     """One person: role, sessions, what can be done."""
     subject = desk.about()
@@ -98,7 +98,7 @@ def show(desk: Desk, member_id: str) -> str:
     )  # fmt: skip
 
 
-@room.act("/people/<member_id>/role", Act.MANAGE_USERS, MEMBER)
+@section.act("/people/<member_id>/role", Act.MANAGE_USERS, MEMBER)
 def change_role(desk: Desk, member_id: str) -> BaseResponse:
     """Another role, or none any more."""
     subject, takes = desk.about(), "take" in request.form
@@ -123,7 +123,7 @@ def change_role(desk: Desk, member_id: str) -> BaseResponse:
     return desk.go("people.everybody")
 
 
-@room.act("/people/<member_id>/log-out", Act.MANAGE_USERS, MEMBER)
+@section.act("/people/<member_id>/log-out", Act.MANAGE_USERS, MEMBER)
 def log_out(desk: Desk, member_id: str) -> BaseResponse:
     """End all his sessions, at once."""
     subject = desk.about()
@@ -135,7 +135,7 @@ def log_out(desk: Desk, member_id: str) -> BaseResponse:
     return _managed(desk, work, member_id, "people.logged_out")
 
 
-@room.act("/people/<member_id>/disable", Act.MANAGE_USERS, MEMBER)
+@section.act("/people/<member_id>/disable", Act.MANAGE_USERS, MEMBER)
 def disable(desk: Desk, member_id: str) -> BaseResponse:
     """Refuse him everywhere, or let him in again."""
     subject, enables = desk.about(), "enable" in request.form
@@ -151,7 +151,7 @@ def disable(desk: Desk, member_id: str) -> BaseResponse:
     return _managed(desk, work, member_id, "people.enabled" if enables else "people.disabled")
 
 
-@room.act("/people/<member_id>/reset", Act.MANAGE_USERS, MEMBER)
+@section.act("/people/<member_id>/reset", Act.MANAGE_USERS, MEMBER)
 def reset(desk: Desk, member_id: str) -> str | BaseResponse:
     """A link by which he chooses a new password; with it, if asked, a new second factor."""
     subject, anew = desk.about(), "second_factor" in request.form
@@ -168,7 +168,7 @@ def reset(desk: Desk, member_id: str) -> str | BaseResponse:
     return desk.render("people/link.html", link=_link(desk, token), email=email)
 
 
-@room.page("/support", Act.OPEN_SUPPORT_ACCESS, confirmed=True)
+@section.page("/support", Act.OPEN_SUPPORT_ACCESS, confirmed=True)
 def support_page(desk: Desk) -> str:
     """Support accesses that are open, and a form to open one. The platform's admins only."""
     with desk.read() as session:
@@ -177,7 +177,7 @@ def support_page(desk: Desk) -> str:
     return desk.render("people/support.html", opened=opened, merchants_here=merchants)
 
 
-@room.act("/support/open", Act.OPEN_SUPPORT_ACCESS)
+@section.act("/support/open", Act.OPEN_SUPPORT_ACCESS)
 def open_support(desk: Desk) -> BaseResponse:
     """For an hour, for a reason."""
     merchant_id, why = request.form.get("merchant_id", ""), request.form.get("why", "").strip()
@@ -194,7 +194,7 @@ def open_support(desk: Desk) -> BaseResponse:
     return desk.go("people.support_page")
 
 
-@room.act("/support/<merchant_id>/end", Act.MANAGE_USERS, MERCHANT)
+@section.act("/support/<merchant_id>/end", Act.MANAGE_USERS, MERCHANT)
 def end_support(desk: Desk, merchant_id: str) -> BaseResponse:
     """End it before its hour: the admin himself, or an owner who does not want it."""
     user_id = request.form.get("user_id", "")

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from cloud.access.journal import Subject
 from cloud.access.person import Scope
 from cloud.console.shell.paging import Key, Listed, newest_first
-from cloud.console.shell.room import Kind
+from cloud.console.shell.section import Kind
 from cloud.courier.device_jobs import DeviceJob, State
 from cloud.fleet.models import Control, Device, DeviceLive
 from cloud.releases import rollouts, standing, waves

@@ -16,14 +16,14 @@ from cloud.console.releases.texts_en import EN
 from cloud.console.releases.texts_ru import RU
 from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.paging import AFTER, Key
-from cloud.console.shell.room import Nav, Room
+from cloud.console.shell.section import Nav, Section
 from cloud.database.transaction import Transaction
 from cloud.releases import rollouts, standing, waves
 from cloud.releases.models import Rollout, RolloutState
 from cloud.releases.rollouts import CannotRelease, Plan, Turned
 from protocol.bundle import number
 
-room = Room("releases", {"ru": RU, "en": EN}, Nav("releases.show", Act.SEE_ROLLOUTS, icon="releases", order=85))
+section = Section("releases", {"ru": RU, "en": EN}, Nav("releases.show", Act.SEE_ROLLOUTS, icon="releases", order=85))
 RENEWED_S = 5
 FIRST_FEW = 8
 """Machines of the latest rollout on the first page; its own page has them all."""
@@ -36,7 +36,7 @@ COLOURS = {
 }  # fmt: skip
 
 
-@room.page("/releases", Act.SEE_ROLLOUTS)
+@section.page("/releases", Act.SEE_ROLLOUTS)
 def show(desk: Desk) -> str:
     """The versions, the rollout in course or the last one, and those before it."""
     with desk.read() as session:
@@ -50,13 +50,13 @@ def show(desk: Desk) -> str:
     )  # fmt: skip
 
 
-@room.page("/releases/rollouts/<rollout_id>", Act.SEE_ROLLOUTS, ROLLOUT)
+@section.page("/releases/rollouts/<rollout_id>", Act.SEE_ROLLOUTS, ROLLOUT)
 def rollout(desk: Desk, rollout_id: str) -> str:
     """One rollout, machine by machine."""
     return desk.render("releases/rollout.html", **_shown(desk, _rollout(desk, rollout_id), whole=True))
 
 
-@room.page("/releases/rollouts/<rollout_id>/now", Act.SEE_ROLLOUTS, ROLLOUT)
+@section.page("/releases/rollouts/<rollout_id>/now", Act.SEE_ROLLOUTS, ROLLOUT)
 def living(desk: Desk, rollout_id: str) -> BaseResponse:
     """What of it changes; nothing (204) while that is what the page shows, the whole page when its buttons change."""
     one = _rollout(desk, rollout_id)
@@ -68,14 +68,14 @@ def living(desk: Desk, rollout_id: str) -> BaseResponse:
     return make_response(desk.render("releases/living.html", **shown))
 
 
-@room.page("/releases/versions/<version>", Act.START_ROLLOUT, RELEASE, confirmed=True)
+@section.page("/releases/versions/<version>", Act.START_ROLLOUT, RELEASE, confirmed=True)
 def plan(desk: Desk, version: str) -> str:
     """How it is to be brought out."""
     usual = {"waves": ", ".join(waves.DEFAULT), "soak": "3600", "older": request.args.get("older", "")}
     return _form(desk, version, usual)
 
 
-@room.act("/releases/versions/<version>", Act.START_ROLLOUT, RELEASE)
+@section.act("/releases/versions/<version>", Act.START_ROLLOUT, RELEASE)
 def start(desk: Desk, version: str) -> BaseResponse:
     """Bring it out."""
     wanted = _wanted(version)
@@ -94,13 +94,13 @@ def start(desk: Desk, version: str) -> BaseResponse:
     return desk.go("releases.rollout", rollout_id=rollout_id)
 
 
-@room.act("/releases/rollouts/<rollout_id>/pause", Act.PAUSE_ROLLOUT, ROLLOUT)
+@section.act("/releases/rollouts/<rollout_id>/pause", Act.PAUSE_ROLLOUT, ROLLOUT)
 def pause(desk: Desk, rollout_id: str) -> BaseResponse:
     """Ask nobody more until somebody goes on."""
     return _turn(desk, Act.PAUSE_ROLLOUT, rollout_id, lambda tx: rollouts.pause(tx, int(rollout_id)))
 
 
-@room.act("/releases/rollouts/<rollout_id>/resume", Act.RESUME_ROLLOUT, ROLLOUT)
+@section.act("/releases/rollouts/<rollout_id>/resume", Act.RESUME_ROLLOUT, ROLLOUT)
 def resume(desk: Desk, rollout_id: str) -> BaseResponse:
     """Go on, with the machines that failed or without them."""
     again = request.form.get("again") == "yes"
@@ -108,7 +108,7 @@ def resume(desk: Desk, rollout_id: str) -> BaseResponse:
                  lambda tx: rollouts.resume(tx, desk.now, int(rollout_id), again=again))  # fmt: skip
 
 
-@room.act("/releases/rollouts/<rollout_id>/stop", Act.STOP_ROLLOUT, ROLLOUT)
+@section.act("/releases/rollouts/<rollout_id>/stop", Act.STOP_ROLLOUT, ROLLOUT)
 def stop(desk: Desk, rollout_id: str) -> BaseResponse:
     """For good; whoever was asked goes on by himself."""
     why = request.form.get("why", "").strip()

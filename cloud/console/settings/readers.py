@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from cloud.access.journal import Subject
 from cloud.access.person import Scope
 from cloud.console.shell.machines import named_like
-from cloud.console.shell.room import Kind
+from cloud.console.shell.section import Kind
 from cloud.fleet.hand_edits import drink_id
 from cloud.fleet.models import Credential, Device, Drink, Merchant
 

@@ -16,7 +16,7 @@ from cloud.console.settings.texts_en import EN
 from cloud.console.settings.texts_ru import RU
 from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.kinds import DEVICE, MERCHANT
-from cloud.console.shell.room import Nav, Room
+from cloud.console.shell.section import Nav, Section
 from cloud.database.transaction import Transaction
 from cloud.fleet import editing, file_fields
 from cloud.fleet.editing import NotTaken, Overtaken, Thing
@@ -27,7 +27,7 @@ from cloud.fleet.qr_key import QR_RULES
 from cloud.fleet.receipt_terms import VAT_CODES, WITH_RECEIPT
 from cloud.fleet.vault import Vault
 
-room = Room("settings", {"ru": RU, "en": EN}, Nav("settings.merchants", Act.SEE_SETTINGS, "settings", 70))
+section = Section("settings", {"ru": RU, "en": EN}, Nav("settings.merchants", Act.SEE_SETTINGS, "settings", 70))
 MACHINE = ("location", "zone", "serial_no", "status", "logo_url", "qr")
 _OF_KEYS = re.compile(r"(?:line \d+, merchant\.payment\.\w+\.)?(\w+):? (.+)", re.DOTALL)
 DRINK_FIELDS = ("name", *forms.PRICES)
@@ -38,7 +38,7 @@ ZONES = (
 )  # fmt: skip
 
 
-@room.page("/settings", Act.SEE_SETTINGS)
+@section.page("/settings", Act.SEE_SETTINGS)
 def merchants(desk: Desk) -> str | BaseResponse:
     """The merchants of this person; one alone is opened at once."""
     with desk.read() as session:
@@ -48,7 +48,7 @@ def merchants(desk: Desk) -> str | BaseResponse:
     return desk.render("settings/merchants.html", found=found)
 
 
-@room.page("/settings/<merchant_id>", Act.SEE_SETTINGS, MERCHANT)
+@section.page("/settings/<merchant_id>", Act.SEE_SETTINGS, MERCHANT)
 def merchant(desk: Desk, merchant_id: str) -> str:
     """One merchant: what it is, its keys, its machines, its file."""
     wanted = request.args.get("q", "").strip()[:100]
@@ -62,7 +62,7 @@ def merchant(desk: Desk, merchant_id: str) -> str:
     )  # fmt: skip
 
 
-@room.act("/settings/<merchant_id>", Act.EDIT_MERCHANT, MERCHANT)
+@section.act("/settings/<merchant_id>", Act.EDIT_MERCHANT, MERCHANT)
 def save_merchant(desk: Desk, merchant_id: str) -> BaseResponse:
     """Its name, address for buyers, zone; its contract where the platform's admin does."""
     names = (*MERCHANT_FIELDS, editing.CONTRACT) if desk.may(Act.RUN_PLATFORM) else MERCHANT_FIELDS
@@ -70,7 +70,7 @@ def save_merchant(desk: Desk, merchant_id: str) -> BaseResponse:
     return desk.go("settings.merchant", merchant_id=merchant_id)
 
 
-@room.page("/settings/<merchant_id>/keys/<scenario>", Act.EDIT_CREDENTIALS, MERCHANT, confirmed=True)
+@section.page("/settings/<merchant_id>/keys/<scenario>", Act.EDIT_CREDENTIALS, MERCHANT, confirmed=True)
 def keys(desk: Desk, merchant_id: str, scenario: str) -> str:
     """The form of an account's keys; the secret is not in it."""
     if scenario not in SCENARIOS:
@@ -78,7 +78,7 @@ def keys(desk: Desk, merchant_id: str, scenario: str) -> str:
     return _keys(desk, merchant_id, scenario)
 
 
-@room.act("/settings/<merchant_id>/keys/<scenario>", Act.EDIT_CREDENTIALS, MERCHANT)
+@section.act("/settings/<merchant_id>/keys/<scenario>", Act.EDIT_CREDENTIALS, MERCHANT)
 def save_keys(desk: Desk, merchant_id: str, scenario: str) -> str | BaseResponse:
     """Take new keys."""
     if scenario not in SCENARIOS:
@@ -99,7 +99,7 @@ def save_keys(desk: Desk, merchant_id: str, scenario: str) -> str | BaseResponse
     return desk.go("settings.merchant", merchant_id=merchant_id)
 
 
-@room.page("/settings/machine/<device_uuid>", Act.SEE_SETTINGS, DEVICE)
+@section.page("/settings/machine/<device_uuid>", Act.SEE_SETTINGS, DEVICE)
 def machine(desk: Desk, device_uuid: str) -> str:
     """One machine: its place, its menu, its texts."""
     with desk.read() as session:
@@ -112,14 +112,14 @@ def machine(desk: Desk, device_uuid: str) -> str:
     )  # fmt: skip
 
 
-@room.act("/settings/machine/<device_uuid>", Act.EDIT_MACHINES, DEVICE)
+@section.act("/settings/machine/<device_uuid>", Act.EDIT_MACHINES, DEVICE)
 def save_machine(desk: Desk, device_uuid: str) -> BaseResponse:
     """Place, zone, serial number, state, logo, codes."""
     _save(desk, Act.EDIT_MACHINES, Thing("device", device_uuid), MACHINE)
     return desk.go("settings.machine", device_uuid=device_uuid)
 
 
-@room.page("/settings/machine/<device_uuid>/text/<field>", Act.EDIT_MENU, DEVICE)
+@section.page("/settings/machine/<device_uuid>/text/<field>", Act.EDIT_MENU, DEVICE)
 def text(desk: Desk, device_uuid: str, field: str) -> str:
     """One text for buyers, beside their page in both languages."""
     _note(field)
@@ -131,7 +131,7 @@ def text(desk: Desk, device_uuid: str, field: str) -> str:
     )  # fmt: skip
 
 
-@room.act("/settings/machine/<device_uuid>/text/<field>", Act.EDIT_MENU, DEVICE)
+@section.act("/settings/machine/<device_uuid>/text/<field>", Act.EDIT_MENU, DEVICE)
 def save_text(desk: Desk, device_uuid: str, field: str) -> BaseResponse:
     """Keep it."""
     _note(field)
@@ -139,7 +139,7 @@ def save_text(desk: Desk, device_uuid: str, field: str) -> BaseResponse:
     return desk.go("settings.text", device_uuid=device_uuid, field=field)
 
 
-@room.act("/settings/machine/<device_uuid>/preview/<field>", Act.EDIT_MENU, DEVICE)
+@section.act("/settings/machine/<device_uuid>/preview/<field>", Act.EDIT_MENU, DEVICE)
 def show_preview(desk: Desk, device_uuid: str, field: str) -> Response:
     """The buyer's page as it would be; nothing is kept."""
     _note(field)
@@ -150,7 +150,7 @@ def show_preview(desk: Desk, device_uuid: str, field: str) -> Response:
     return preview.page(device, contact, field, note, desk.cloud.settings.public_url, desk.now)
 
 
-@room.act("/settings/machine/<device_uuid>/drinks", Act.EDIT_MENU, DEVICE)
+@section.act("/settings/machine/<device_uuid>/drinks", Act.EDIT_MENU, DEVICE)
 def add_drink(desk: Desk, device_uuid: str) -> BaseResponse:
     """One more drink."""
     subject, drink_no = desk.about(), request.form.get("drink_no", "").strip()
@@ -165,7 +165,7 @@ def add_drink(desk: Desk, device_uuid: str) -> BaseResponse:
     return desk.go("settings.machine", device_uuid=device_uuid)
 
 
-@room.act("/settings/drink/<path:drink_id>", Act.EDIT_MENU, DRINK)
+@section.act("/settings/drink/<path:drink_id>", Act.EDIT_MENU, DRINK)
 def save_drink(desk: Desk, drink_id: str) -> BaseResponse:
     """Its name and prices; or it leaves the menu."""
     subject = desk.about()
@@ -178,14 +178,14 @@ def save_drink(desk: Desk, drink_id: str) -> BaseResponse:
     return desk.go("settings.machine", device_uuid=subject.device_uuid)
 
 
-@room.page("/settings/<merchant_id>/fleet.toml", Act.IMPORT_FLEET, MERCHANT)
+@section.page("/settings/<merchant_id>/fleet.toml", Act.IMPORT_FLEET, MERCHANT)
 def export(desk: Desk, merchant_id: str) -> Response:
     """The merchant as a file, without secrets."""
     with desk.read() as session:
         return files.download(session, merchant_id)
 
 
-@room.act("/settings/<merchant_id>/import", Act.IMPORT_FLEET, MERCHANT)
+@section.act("/settings/<merchant_id>/import", Act.IMPORT_FLEET, MERCHANT)
 def load(desk: Desk, merchant_id: str) -> str:
     """What a file would change; with `go`, the change. Keys are left alone."""
     result = files.load(desk, merchant_id)

@@ -1,4 +1,4 @@
-"""The console's blueprint: every room's routes behind the guard, the same strict headers on every answer."""
+"""The console's blueprint: every section's routes behind the guard, the same strict headers on every answer."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,7 +12,7 @@ from cloud.access.login import Login
 from cloud.access.passwords import Busy
 from cloud.buyer.blueprint import OrderIdConverter
 from cloud.buyer.gzip_response import gzip_response
-from cloud.console.rooms import ROOMS
+from cloud.console.sections import SECTIONS
 from cloud.console.shell import cookies
 from cloud.console.shell.assets import FILES
 from cloud.console.shell.desk import NeedsConfirmation
@@ -21,7 +21,7 @@ from cloud.console.shell.errors import Errors
 from cloud.console.shell.frame import Frame
 from cloud.console.shell.guard import Guard, no_zeros
 from cloud.console.shell.key_entrance import KeyEntrance
-from cloud.console.shell.room import Room
+from cloud.console.shell.section import Section
 from cloud.console.shell.sso_entrance import SsoEntrance
 from cloud.fleet.vault import Vault, derive
 from cloud.http.own_files import KEPT
@@ -45,12 +45,12 @@ FORMS = "coffee_forms"
 """The cookie that holds the forms' token and what the next page is to say."""
 
 
-def create_blueprint(cloud: Cloud, visitor: Callable[[], str], rooms: Sequence[Room] = ROOMS) -> Blueprint:
+def create_blueprint(cloud: Cloud, visitor: Callable[[], str], sections: Sequence[Section] = SECTIONS) -> Blueprint:
     """The whole console at `/console`. `visitor` tells from which address it is asked."""
     blueprint = Blueprint(
         "console", "cloud.console", url_prefix=cookies.PATH, static_folder="static", template_folder="templates"
     )
-    frame, csrf = Frame(cloud, rooms), CSRFProtect()
+    frame, csrf = Frame(cloud, sections), CSRFProtect()
     browsers = KnownBrowsers(cloud.settings.secret_key, cloud.settings.old_secret_keys)
     guard = Guard(cloud, frame, csrf, visitor, browsers)
     errors = Errors(cloud, frame, guard)
@@ -69,9 +69,9 @@ def create_blueprint(cloud: Cloud, visitor: Callable[[], str], rooms: Sequence[R
     entrance = Entrance(cloud, frame, guard, Login(cloud.database, vault, cloud.clock), keys)
     entrance.add_to(blueprint)
     SsoEntrance(cloud, guard, entrance).add_to(blueprint)
-    for room in rooms:
-        for route in room.routes:
-            name = f"{room.name}_{route.name}"
+    for section in sections:
+        for route in section.routes:
+            name = f"{section.name}_{route.name}"
             view = guard.stand_before(route, name)
             blueprint.add_url_rule(route.path, name, view, methods=[route.method], merge_slashes=False)
     blueprint.add_url_rule("/<path:_rest>", "shell_nothing", _nothing)

@@ -151,7 +151,7 @@ def narrowed(scope: Scope) -> Scope:
 
 
 def address(view: str, **values: Any) -> str:
-    """The address of a view named `room.view`; stays with the merchant the present page is narrowed to."""
+    """The address of a view named `section.view`; stays with the merchant the present page is narrowed to."""
     if has_request_context() and request.args.get(MERCHANT) and MERCHANT not in values:
         values[MERCHANT] = request.args[MERCHANT]
     return url_for(f"console.{view.replace('.', '_', 1)}", **values)

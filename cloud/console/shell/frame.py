@@ -19,7 +19,7 @@ from cloud.console.shell import cookies
 from cloud.console.shell.assets import asset
 from cloud.console.shell.desk import MERCHANT, Desk, address
 from cloud.console.shell.icons import icon
-from cloud.console.shell.room import Room
+from cloud.console.shell.section import Section
 from cloud.console.shell.texts import DEFAULT_ZONE, SHELL, ConsoleTexts
 from cloud.fleet.models import Merchant
 from cloud.wiring import Cloud
@@ -34,27 +34,28 @@ SEARCH = "orders_list"
 class Place:
     """One entry of the navigation."""
 
-    room: str
+    section: str
     where: str
     icon: str
 
 
 class Frame:
-    """Knows the rooms, and draws what is around them."""
+    """Knows the sections, and draws what is around them."""
 
-    def __init__(self, cloud: Cloud, rooms: Sequence[Room]) -> None:
+    def __init__(self, cloud: Cloud, sections: Sequence[Section]) -> None:
         self._cloud = cloud
-        self._rooms = rooms
-        self._names = frozenset(f"{room.name}_{route.name}" for room in rooms for route in room.routes)
+        self._sections = sections
+        self._names = frozenset(f"{section.name}_{route.name}" for section in sections for route in section.routes)
         self._sentences: Mapping[Language, Mapping[str, str]] = {
-            language: {**SHELL[language], **_all(room.texts[language] for room in rooms)} for language in LANGUAGES
+            language: {**SHELL[language], **_all(section.texts[language] for section in sections)}
+            for language in LANGUAGES
         }
 
     def texts(self, language: Language, now: datetime, zone: ZoneInfo = DEFAULT_ZONE) -> ConsoleTexts:
         return ConsoleTexts(language, self._sentences[language], now, zone)
 
     def has(self, view: str) -> bool:
-        """Whether there is such a page: rooms lead to one another only where both are there."""
+        """Whether there is such a page: sections lead to one another only where both are there."""
         return view.replace(".", "_", 1) in self._names
 
     def outside(self, texts: ConsoleTexts) -> dict[str, Any]:
@@ -88,8 +89,10 @@ class Frame:
         }
 
     def places(self, person: Person) -> list[Place]:
-        """The rooms this person has something to do in."""
-        shown = [(room.nav.order, room.name, room.nav) for room in self._rooms if room.nav is not None]
+        """The sections this person has something to do in."""
+        shown = [
+            (section.nav.order, section.name, section.nav) for section in self._sections if section.nav is not None
+        ]
         return [
             Place(name, address(nav.view), nav.icon) for _, name, nav in sorted(shown, key=lambda one: one[0])
             if person.may_somewhere(nav.act)

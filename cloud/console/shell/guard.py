@@ -25,7 +25,7 @@ from cloud.buyer.texts import Language
 from cloud.console.shell import cookies
 from cloud.console.shell.desk import Desk, NeedsConfirmation, address, narrowed
 from cloud.console.shell.frame import Frame
-from cloud.console.shell.room import Route
+from cloud.console.shell.section import Route
 from cloud.console.shell.texts import DEFAULT_ZONE
 from cloud.fleet.models import Device, Merchant
 from cloud.fleet.zones import zone as zone_named

@@ -1,10 +1,10 @@
-"""Kinds of things that several rooms have pages about. A room's own kinds stand in the room."""
+"""Kinds of things that several sections have pages about. A section's own kinds stand in the section."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.access.journal import Subject
-from cloud.console.shell.room import Kind
+from cloud.console.shell.section import Kind
 from cloud.fleet.models import Device, Merchant
 from cloud.orders import archived_books
 from cloud.orders.models import Order

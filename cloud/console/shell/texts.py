@@ -1,4 +1,4 @@
-"""How the console writes: its rooms' sentences in one language, money, counts, moments in a place's own time."""
+"""How the console writes: its sections' sentences in one language, money, counts, moments in a place's own time."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo

@@ -1,6 +1,6 @@
 """`python -m tests.cloud.console.pictures`: draws every page of the console for docs/console.md.
 
-Every page of every room, with the month of `month.py` behind it: at 360 px in Russian, some at 1280 px in English or
+Every page of every section, with the month of `month.py` behind it: at 360 px in Russian, some at 1280 px in English or
 in the dark. `--all FOLDER` draws each page every way there is, to be looked at, and touches no document.
 """
 
@@ -22,7 +22,7 @@ from sqlalchemy import select
 from cloud.access.acts import ANYBODYS, GRANTS, Act, Role
 from cloud.access.models import Membership
 from cloud.alerts.models import Channel, IncidentRow
-from cloud.console.rooms import ROOMS
+from cloud.console.sections import SECTIONS
 from cloud.console.shell.cookies import PATH
 from cloud.releases.models import Rollout
 from tests.chromium import Pages, a_browser
@@ -133,9 +133,9 @@ def _pages(console: Console, order_id: str) -> Found:
         }  # fmt: skip
     named: Callable[[re.Match[str]], str] = lambda found: quote(str(things[found[1]]))  # noqa: E731
     return {
-        f"{room.name}-{route.name}": (_who(route.act), PATH + ARGUMENT.sub(named, route.path))
-        for room in ROOMS for route in room.routes
-        if route.method == "GET" and route.act not in NO_PICTURES and f"{room.name}-{route.name}" not in PARTS
+        f"{section.name}-{route.name}": (_who(route.act), PATH + ARGUMENT.sub(named, route.path))
+        for section in SECTIONS for route in section.routes
+        if route.method == "GET" and route.act not in NO_PICTURES and f"{section.name}-{route.name}" not in PARTS
         and set(ARGUMENT.findall(route.path)) <= things.keys()
     }  # fmt: skip
 

@@ -1,5 +1,6 @@
-"""One thing of the merchant `north` for every kind of thing that routes are about. A room with a kind of its own adds
-how to make one here; the walk in `test_every_route.py` then holds its routes.
+"""One thing of the merchant `north` for every kind of thing that routes are about.
+
+A section with a kind of its own adds how to make one here; `test_every_route.py` then walks its routes.
 """
 
 import uuid

@@ -253,7 +253,7 @@ def test_a_rollout_that_a_newer_one_came_after_is_not_put_back(console: Console)
         assert session.get_one(Rollout, number).state == "stopped"
 
 
-def test_nobody_of_a_merchant_sees_the_room(console: Console) -> None:
+def test_nobody_of_a_merchant_sees_the_section(console: Console) -> None:
     start(console)
     client = console.client(f"owner@{OWN}")
     assert client.get(AT).status_code == 403

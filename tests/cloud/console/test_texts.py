@@ -1,4 +1,4 @@
-"""Both languages of every room say everything, in their own letters, under the room's own name."""
+"""Both languages of every section say everything, in their own letters, under the section's own name."""
 
 import re
 from collections.abc import Iterable
@@ -9,18 +9,18 @@ import pytest
 from jinja2 import Environment, meta, nodes
 
 from cloud.access.acts import Role
-from cloud.console import rooms
-from cloud.console.rooms import ROOMS
+from cloud.console import sections
+from cloud.console.sections import SECTIONS
 from cloud.console.shell.texts import SHELL, plural
 from cloud.fleet.models import SCENARIOS
 
-DICTIONARIES = {"shell": SHELL, **{room.name: room.texts for room in ROOMS}}
+DICTIONARIES = {"shell": SHELL, **{section.name: section.texts for section in SECTIONS}}
 KEYS = [(name, key) for name, texts in DICTIONARIES.items() for key in texts["ru"]]
-CONSOLE = Path(rooms.__file__).parent
+CONSOLE = Path(sections.__file__).parent
 
 
 @pytest.mark.parametrize("name", DICTIONARIES)
-def test_both_languages_have_the_same_sentences_under_the_rooms_name(name: str) -> None:
+def test_both_languages_have_the_same_sentences_under_the_sections_name(name: str) -> None:
     texts = DICTIONARIES[name]
     assert texts["ru"].keys() == texts["en"].keys()
     assert not [key for key in texts["ru"] if not key.startswith(f"{name}.")]

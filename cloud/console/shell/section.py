@@ -1,4 +1,4 @@
-"""A room of the console: its pages and acts, each with the right it needs and the thing it is about.
+"""A section of the console: its pages and acts, each with the right it needs and the thing it is about.
 
 The shell reads these declarations and guards each route by them; a test walks every one of them with every role.
 """
@@ -29,7 +29,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Nav:
-    """A room's place in the navigation."""
+    """A section's place in the navigation."""
 
     view: str
     """The view it leads to."""
@@ -62,8 +62,8 @@ class Route:
 
 
 @dataclass
-class Room:
-    """A subject of the console. `texts` are its sentences by language; their names begin with the room's."""
+class Section:
+    """A subject of the console. `texts` are its sentences by language; their names begin with the section's."""
 
     name: str
     texts: Mapping[Language, Mapping[str, str]]
