@@ -11,7 +11,7 @@ from typing import Literal
 from cloud.buyer.order_view import CHECKING, RESERVED, OrderView
 from cloud.buyer.texts import declined_key, why_key
 from cloud.fleet import zones
-from cloud.orders.states import EXPIRED, FAILURES, UNOBSERVED, Status
+from cloud.orders.states import EXPIRED, FAILURES, SEEN_POURED, UNOBSERVED, Status
 from protocol.reasons import RejectCode, Stage
 
 REFRESH_PAYABLE_S = 10
@@ -85,6 +85,9 @@ def page_state(view: OrderView, now: datetime) -> PageState:
         case Status.SUCCESSFUL if view.stage == UNOBSERVED:  # "ready" is never said without the machine's word
             return PageState("unobserved.title", ("unobserved.text",), mood="waiting", step=2,
                              note="client_info_make_pending", refresh_s=_return_refresh(view))  # fmt: skip
+        case Status.SUCCESSFUL if view.stage == SEEN_POURED:
+            return PageState("seen_poured.title", ("seen_poured.text",), mood="over", step=4,
+                             refresh_s=_return_refresh(view))  # fmt: skip
         case Status.SUCCESSFUL:
             return PageState("successful.title", ("successful.text",), mood="ready", level=100, step=4,
                              note="client_info_successful", refresh_s=_return_refresh(view))  # fmt: skip

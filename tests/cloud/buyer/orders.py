@@ -1,5 +1,6 @@
 """A fleet of two machines, and orders brought into every state by the same use cases that do it in life."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet import probes
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
-from cloud.orders import making, paying, scanning
+from cloud.orders import making, operator_actions, paying, scanning
 from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentAnswer, PaymentState
 from cloud.orders.order_limits import OrderLimits
@@ -142,10 +143,8 @@ class Orders:
     def returned_before(self, order_id: str = "o-1") -> str:
         """Given back in the cabinet before we heard that it was paid."""
         self.pending(order_id)
-        self.answered(order_id, PaymentState.CAPTURED, captured=PRICE, refunded=PRICE, method="bank_card")
-        self.database.transact(
-            paying.record_refund_succeeded, self.payments(order_id)[-1].id, "r-1", PRICE, self.clock()
-        )
+        told = {"captured": PRICE, "refunded": PRICE, "method": "bank_card"}
+        self.answered(order_id, PaymentState.CAPTURED, {"r-1": PRICE}, **told)
         return order_id
 
     def paid(self, order_id: str = "o-1", method: str = "bank_card", hold: bool = False) -> str:
@@ -202,6 +201,11 @@ class Orders:
         self.making(order_id)
         return self.outcome(order_id, Result.UNKNOWN)
 
+    def seen_poured(self, order_id: str = "o-1") -> str:
+        self.uncertain(order_id)
+        self.database.transact(operator_actions.keep_money, order_id, "anna@north.example", "looked", self.clock())
+        return order_id
+
     def never_answered(self, order_id: str = "o-1") -> str:
         self.sent(order_id)
         self.clock.forward(RULES.ack_timeout_s + 1)
@@ -242,10 +246,12 @@ class Orders:
         with self.database.read() as session:
             return session.get_one(Order, order_id)
 
-    def answered(self, order_id: str, state: PaymentState, **more: Any) -> None:
+    def answered(
+        self, order_id: str, state: PaymentState, refunds: Mapping[str, int] | None = None, **more: Any
+    ) -> None:
         payment = self.payments(order_id)[-1]
         told = replace(PaymentAnswer(state, f"yk-{payment.id}"), **more)
-        self.database.transact(paying.record_payment_answer, payment.id, told, RULES, self.clock())
+        self.database.transact(paying.record_payment_answer, payment.id, told, RULES, self.clock(), refunds)
 
 
 def _settle_returns(tx: Transaction, order_id: str, now: datetime) -> None:

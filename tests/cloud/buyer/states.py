@@ -161,6 +161,7 @@ STATES: dict[str, Callable[[Orders], str]] = {
     "making, late": _late,
     "successful": Orders.successful,
     "successful, returned": _goodwill,
+    "successful, seen by a person": Orders.seen_poured,
     "manual_make": Orders.manual_make,
     "manual_make, offline": _manual_offline,
     "manual_make, another phone": lambda orders: orders.manual_make("not-scanned"),
