@@ -7,6 +7,7 @@ import secrets
 import stat
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -58,12 +59,25 @@ def ask(url: str, code: str, ca: Path | None = None) -> Told:
         if error.code == 429:
             raise NotEnrolled("too many wrong codes from this address: wait five minutes") from None
         if error.code == 503:
-            raise NotEnrolled("the cloud can let nobody in now, its log says why; the code is still good") from None
+            raise NotEnrolled(_OF_503[_says_try_later(error)]) from None
         raise NotEnrolled(f"the cloud answers {error.code}: is {url} its address?") from None
     except json_text.NotJson:
         raise NotEnrolled(f"what answers at {url} is no cloud of ours") from None
     except (OSError, http.client.HTTPException, ValueError) as error:  # urllib's and ssl's are
         raise NotEnrolled(f"the cloud cannot be reached: {error}") from None
+
+
+_OF_503 = {
+    True: "the cloud can let nobody in now, its log says why; the code is still good",
+    False: "the cloud cannot answer now: try again. If the code is refused then, ask for a new one",
+}
+
+
+def _says_try_later(error: urllib.error.HTTPError) -> bool:
+    """Whether it is the cloud that tells us so, before it looked at the code; a proxy, or a lost database, is not."""
+    with suppress(OSError, http.client.HTTPException):
+        return b'"try_later"' in error.read(MOST_BYTES)
+    return False
 
 
 def prove_writable(file: Path) -> None:
