@@ -22,7 +22,10 @@ STOLEN = """
 stolen, begin a new authority first (docs/operations.md, "Certificates of machines")."""
 STAYS_IN = """
 {device} is not out: a person lets machines in at this broker (COFFEE_BROKER_RIGHTS is not set).
-Take its name away there yourself. It is left out of rollouts until it is enrolled again."""
+Take its name away there yourself."""
+
+
+_IDENTITY = {Revoked.OUT: "revoked", Revoked.BY_HAND: "none"}
 
 
 def add_to(main: click.Group) -> None:
@@ -66,7 +69,7 @@ def add_to(main: click.Group) -> None:
         def work(tx: Transaction) -> Revoked:
             end = codes.revoke(tx, device_uuid, cloud.clock())
             if end is not Revoked.BEFORE:
-                _note(tx, cloud, "revoke_device", device_uuid, {"identity": "revoked"})
+                _note(tx, cloud, "revoke_device", device_uuid, {"identity": _IDENTITY[end]})
             return end
 
         try:

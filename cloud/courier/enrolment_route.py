@@ -37,7 +37,7 @@ class Tries(Protocol):
         """Take one."""
 
     def give_back(self, address: str) -> None:
-        """The code was good, or nobody looked at it."""
+        """The code was good."""
 
 
 class TooOften(TooManyRequests):
@@ -60,20 +60,17 @@ def create_blueprint(
         try:
             authority = _pem(settings.machines_mqtt_ca)  # first: a code that is redeemed must be answered
         except (OSError, ValueError) as error:
-            tries.give_back(address)
             log.error("nobody can enrol: COFFEE_MACHINES_MQTT_CA: %s", error)
             words = "the cloud cannot read which authority machines are to trust; the code is still good"
             return jsonify(error={"code": "try_later", "message": words}), 503
-        code = told_in(request).get("code")
-        enrolled = None
-        try:
-            if isinstance(code, str) and len(code) <= LONGEST_CODE:
-                enrolled = database.transact(codes.redeem, code, clock())
-        except ByHand as error:
-            tries.give_back(address)
-            log.warning("nobody can enrol: %s", error)
+        if not codes.sets_rights:
+            log.warning("nobody can enrol: %s", ByHand())
             words = "the cloud lets no machines in at its broker: a person does; the code is still good"
             return jsonify(error={"code": "try_later", "message": words}), 503
+        code = told_in(request).get("code")
+        enrolled = None
+        if isinstance(code, str) and len(code) <= LONGEST_CODE:
+            enrolled = database.transact(codes.redeem, code, clock())
         if enrolled is None:
             log.warning("a code to enrol was refused", extra={"remote": request.remote_addr})
             words = "the code is wrong, used, or older than a day: ask for a new one"

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Integer, String, Text, select
+from sqlalchemy import ForeignKey, Integer, String, Text, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.database.base import Base
@@ -56,6 +56,11 @@ def revoke(tx: Transaction, device_uuid: str, now: datetime) -> bool:
         return False
     _change(tx, identity, REVOKED, "", now)
     return True
+
+
+def forget(tx: Transaction, device_uuid: str) -> None:
+    """Keep no identity of it: a person says at the broker whether it may come in."""
+    tx.session.execute(delete(BrokerIdentity).where(BrokerIdentity.device_uuid == device_uuid))
 
 
 def is_revoked(session: Session, device_uuid: str) -> bool:

@@ -93,14 +93,14 @@ class Codes:
         self._keys = tuple(derive(key, b"enrolment") for key in (secret_key, *old_secret_keys))
         self._vault = vault
         self._reserved = reserved
-        self._sets_rights = sets_rights
+        self.sets_rights = sets_rights
 
     def begin(self, tx: Transaction, device_uuid: str, now: datetime) -> str:
         """A fresh code for this device. Raises `CannotEnrol`."""
         device = tx.session.get(Device, device_uuid)
         if device is None or device.control != Control.AGENT:
             raise CannotEnrol(f"there is no device {device_uuid} with an agent")
-        if not self._sets_rights:
+        if not self.sets_rights:
             raise ByHand
         if device_uuid in self._reserved:
             raise CannotEnrol(f"{device_uuid} is the cloud's own name at the broker: give the machine another")
@@ -124,10 +124,8 @@ class Codes:
     def redeem(self, tx: Transaction, code: str, now: datetime) -> Enrolled | None:
         """Use the code up and make the machine its identity. None for a code that is not good: a try is gone.
 
-        What no code looks like costs no try. Raises `ByHand`: the code stays good.
+        What no code looks like costs no try.
         """
-        if not self._sets_rights:
-            raise ByHand
         told = "".join(code.upper().split()).replace("-", "")
         if len(told) != NAMING + SECRET or not set(told) <= set(LETTERS):
             return None
@@ -144,12 +142,15 @@ class Codes:
         return Enrolled(found.device_uuid, broker_identities.give(tx, found.device_uuid, self._vault, now))
 
     def revoke(self, tx: Transaction, device_uuid: str, now: datetime) -> Revoked:
-        """Out at once; no code that was made before lets it in again, nor a worker that tells the broker later."""
+        """Out at once, and no code that was made before lets it in again.
+
+        Where a person lets machines in, what it had of us is forgotten: no worker that tells the broker later knows it.
+        """
         tx.session.execute(delete(Enrolment).where(Enrolment.device_uuid == device_uuid))
-        is_new = broker_identities.revoke(tx, device_uuid, now)
-        if not self._sets_rights and tx.session.get(Device, device_uuid) is not None:
+        if not self.sets_rights and tx.session.get(Device, device_uuid) is not None:
+            broker_identities.forget(tx, device_uuid)
             return Revoked.BY_HAND
-        return Revoked.OUT if is_new else Revoked.BEFORE
+        return Revoked.OUT if broker_identities.revoke(tx, device_uuid, now) else Revoked.BEFORE
 
 
 def _hash(key: bytes, letters: str, secret: str) -> str:

@@ -69,7 +69,7 @@ def revoke(desk: Desk, device_uuid: str) -> BaseResponse:
 
     def work(tx: Transaction) -> Done[Revoked]:
         end = codes.revoke(tx, device_uuid, desk.now)
-        return Done(end, None, {"identity": "none" if end is Revoked.BEFORE else "revoked"})
+        return Done(end, None, {"identity": "revoked" if end is Revoked.OUT else "none"})
 
     end = desk.perform(Act.REVOKE_DEVICE, desk.about(), request.form.get("why", ""), work)
     desk.say(_SAID[end], good=end is Revoked.OUT)

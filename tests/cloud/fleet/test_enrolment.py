@@ -214,6 +214,13 @@ def test_one_address_has_few_wrong_codes(client: FlaskClient, sqlite_world: Worl
     assert tried(client, "203.0.113.10", code) == 200, "another's are its own"
 
 
+def test_where_nobody_can_enrol_an_address_asks_no_oftener(sqlite_world: World) -> None:
+    settings = Settings(SECRET_KEY, database_url=str(sqlite_world.database.url))
+    client = create_app(build(settings, clock=sqlite_world.clock)).test_client()
+    answers = [tried(client, "203.0.113.9") for _ in range(WRONG_BURST + 1)]
+    assert answers == [503] * WRONG_BURST + [429]
+
+
 def test_an_ipv6_network_is_one_address(client: FlaskClient) -> None:
     """Regression: each of its 65 536 homes would have tries of its own."""
     assert {tried(client, f"2001:db8:1:{home:x}::1") for home in range(WRONG_BURST)} == {403}
