@@ -86,8 +86,7 @@ def page_state(view: OrderView, now: datetime) -> PageState:
             return PageState("unobserved.title", ("unobserved.text",), mood="waiting", step=2,
                              note="client_info_make_pending", refresh_s=_return_refresh(view))  # fmt: skip
         case Status.SUCCESSFUL if view.stage == SEEN_POURED:
-            return PageState("seen_poured.title", ("seen_poured.text",), mood="over", step=4,
-                             refresh_s=_return_refresh(view))  # fmt: skip
+            return PageState("seen_poured.title", ("seen_poured.text",), mood="over", refresh_s=_return_refresh(view))
         case Status.SUCCESSFUL:
             return PageState("successful.title", ("successful.text",), mood="ready", level=100, step=4,
                              note="client_info_successful", refresh_s=_return_refresh(view))  # fmt: skip
