@@ -26,7 +26,8 @@ class AnswerSender:
         fresh = [(answer, 0) for answer in self._live_state.take_answers()]
         again, self._lost = [*self._lost, *fresh], []
         for answer, times in again:
-            self._said.append((answer, times + 1, self._speaker.say(answer)))
+            ticket = self._speaker.say(answer)
+            self._said.append((answer, times if ticket is None else times + 1, ticket))
 
     def lost(self, wire: Wire) -> None:
         """The connection went."""
