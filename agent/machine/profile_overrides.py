@@ -8,7 +8,8 @@ Only what cannot let a second drink out may be set: timers and counting, never c
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -78,6 +79,22 @@ def belong_to(state_dir: Path, device_uuid: str, before: str) -> None:
 def keep(state_dir: Path, values: Values) -> None:
     """From the next start on these stand. Raises `OSError`; then nothing has changed."""
     write_whole(state_dir / FILE, json.dumps(dict(values), indent=1))
+
+
+@contextmanager
+def kept(state_dir: Path, values: Values) -> Iterator[None]:
+    """Keep these, and take them back should what follows raise `OSError`."""
+    path = state_dir / FILE
+    before = path.read_text("utf-8", "replace") if path.exists() else None
+    keep(state_dir, values)
+    try:
+        yield
+    except OSError:
+        if before is None:
+            path.unlink()
+        else:
+            write_whole(path, before)
+        raise
 
 
 def _owner(state_dir: Path) -> str:

@@ -7,6 +7,7 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -192,7 +193,7 @@ class OperatorJobs:
         except BadProfile as bad:
             self.refuse(job, JobCode.BAD_SETTING, str(bad))
         else:
-            self._leave(job, lambda: profile_overrides.keep(self.state_dir, job.values))
+            self._leave(job, job.values)
 
     def _resume(self, job: Resume) -> None:
         """The same decision as at the machine's own command line, and acted on in the same place."""
@@ -210,14 +211,16 @@ class OperatorJobs:
         self.live_state.update(rival="")
         self.answer(job, AnswerStatus.DONE)
 
-    def _leave(self, job: Job, first: Callable[[], None] = lambda: None) -> None:
-        """Remembered before it is done: the same job, told again after the restart, must not cause the next."""
-        path = self.state_dir / FILE
+    def _leave(self, job: Job, values: profile_overrides.Values | None = None) -> None:
+        """Remembered before it is done: the same job, told again after the restart, must not cause the next.
+
+        With `values` those are kept first, or a power cut between the two would have them told as done.
+        """
+        remembered = json.dumps({"job_id": job.job_id, "asked": _kind(job)})
         try:
-            first()  # or a power cut between the two would have it told as done
-            profile_overrides.write_whole(path, json.dumps({"job_id": job.job_id, "asked": _kind(job)}))
+            with nullcontext() if values is None else profile_overrides.kept(self.state_dir, values):
+                profile_overrides.write_whole(self.state_dir / FILE, remembered)
         except OSError as error:
-            path.unlink(missing_ok=True)
             self.refuse(job, AgentCode.STORAGE, str(error))
             return
         self.answer(job, AnswerStatus.STARTED)

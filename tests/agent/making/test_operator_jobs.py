@@ -1,11 +1,14 @@
 """What an operator asks for besides drinks: done when the machine is free, refused with a reason when it is not."""
 
+import errno
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from pytest_mock import MockerFixture
 
 from agent.live_state import MAX_JOBS
 from agent.machine import profile_overrides
@@ -267,12 +270,24 @@ def test_a_restart_told_again_after_it_causes_no_other(desk: Desk) -> None:
     assert len(world.restarts_asked) == 1
 
 
-def test_a_state_folder_that_cannot_be_written_restarts_nothing(desk: Desk) -> None:
-    (desk.world.folder / operator_jobs.FILE).with_suffix(".new").mkdir()
-    desk.restart()
+@pytest.mark.parametrize("job", [Desk.restart, lambda desk: desk.settings({"timers.max_brew": 43})])
+@pytest.mark.parametrize("is_read_only", [False, True])
+def test_a_state_folder_that_cannot_be_written_restarts_and_changes_nothing(
+    desk: Desk, job: Callable[[Desk], object], mocker: MockerFixture, *, is_read_only: bool
+) -> None:
+    """Regression: on a read-only card nobody answered; settings that were refused stood from the next start on."""
+    profile_overrides.keep(desk.world.folder, {"timers.max_brew": 42})
+    if is_read_only:  # Linux says so also of the removal of what is not there
+        refused = OSError(errno.EROFS, "read-only file system")
+        for name in ("unlink", "replace"):
+            mocker.patch.object(Path, name, side_effect=refused)
+    else:
+        (desk.world.folder / operator_jobs.FILE).with_suffix(".new").mkdir()
+    job(desk)
     assert desk.wait() == [(REFUSED, "storage")]
     desk.world.run(5)
     assert desk.world.restarts_asked == []
+    assert profile_overrides.in_force(BASE, desk.world.folder, DEVICE).timers.max_brew == 42
 
 
 # Settings
@@ -295,7 +310,7 @@ def test_settings_that_a_power_cut_kept_off_the_disk_are_not_told_as_done(
     def power_cut(_folder: Path, _values: object) -> None:
         raise Crash
 
-    monkeypatch.setattr(profile_overrides, "keep", power_cut)
+    monkeypatch.setattr(profile_overrides, "kept", power_cut)
     desk.settings({"timers.max_brew": 42})
     desk.world.run(3)
     monkeypatch.undo()
