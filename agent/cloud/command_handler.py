@@ -75,8 +75,10 @@ class CommandHandler:
             words = "refused: the order has another command that may have poured"
             self._journal.log_after_commit(log.warning, words, extra=about(make))
         elif shortage := self._journal.sales_block.shortage():
-            self._journal.finish(make.command_id, refused(AgentCode.STORAGE, shortage))
-            self._journal.log_after_commit(log.error, "refused: %s", shortage, extra=about(make))
+            received = self._journal.get(make.command_id)
+            if received is None or not self._journal.mark_doubted(received):
+                self._journal.finish(make.command_id, refused(AgentCode.STORAGE, shortage))
+                self._journal.log_after_commit(log.error, "refused: %s", shortage, extra=about(make))
 
     def _repeat(self, known: Command, make: Make) -> None:
         """The first one counts. A refusal under the same command id would be a lie about the drink being poured."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from agent.clock import Clock, CloudClock, Stamp
+from agent.deadline import CERTAINLY_WRONG
 from agent.journal.sqlite_file import SqliteFile
 
 FORGOTTEN_FOR_S = 90 * 24 * 3600.0
@@ -95,9 +96,10 @@ class Memory:
         return Absence.GAP if existed else Absence.BEFORE
 
     def had_begun(self, session: str, moment: datetime, now: datetime) -> bool:
-        """Was it certainly in this run, or later?"""
+        """Was it certainly in this run, or later? What is still to come shows that `now` is wrong."""
         if session == self.session:
-            return moment >= now - timedelta(seconds=self._clock.monotonic() - self._began)
+            began = now - timedelta(seconds=self._clock.monotonic() - self._began)
+            return began <= moment <= now + CERTAINLY_WRONG
         run = self._runs.get(session)
         return run is not None and run.first <= moment
 

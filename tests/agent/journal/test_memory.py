@@ -10,12 +10,13 @@ import pytest
 from agent.journal import journal as journal_module
 from agent.journal import memory as memory_module
 from agent.journal.records import CommandState, Snapshot, Verdict
+from agent.journal.sales_block import SalesBlock
 from agent.journal.sqlite_file import FILE
 from agent.machine.frame_dump import KEEP_DUMPS, FrameDump
 from agent.making.breaker import IN_A_DAY
 from agent.making.finish_command import commit_verdict
 from protocol.machine import MakeDrink, to_frame
-from protocol.messages import Accepted, Asked, Make, Message, Outcome, Query
+from protocol.messages import Accepted, Asked, Cancel, Make, Message, Outcome, Query
 from protocol.reasons import Result, Spout
 from simulator.machine.framing import encode
 from tests.agent.world import AMERICANO, BIRTH, World
@@ -162,6 +163,37 @@ def test_a_journal_younger_than_the_command_asks_the_machine(
     outcome = world.outcome()
     assert outcome.result is Result.DONE
     assert outcome.revision > 1, "an earlier journal may have told that nobody knows"
+
+
+@pytest.mark.parametrize("change", [wiped, damaged])
+@pytest.mark.parametrize("skew", [-600, 0])
+def test_a_journal_younger_than_the_command_lets_it_go_on_no_word_of_its_own_clock(
+    world: World, change: Damage, skew: int
+) -> None:
+    """Regression: by a clock that was behind it had come in this run, and was cancelled as certainly nothing."""
+    make = poured(world)
+    world.clock.skew = timedelta(seconds=skew)
+    restart_anew(world, change)
+    world.tell(make)
+    world.tell(Cancel(command_id=make.command_id, order_id=make.order_id))
+    world.run(1)
+    world.welcome()
+    assert world.outcome().result is Result.DONE
+    assert world.cups() == 1
+
+
+@pytest.mark.parametrize("change", [wiped, damaged])
+def test_a_journal_younger_than_the_command_refuses_nothing_for_a_short_disk(
+    world: World, change: Damage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: it was refused as certainly nothing, though the machine had poured it."""
+    make = poured(world)
+    restart_anew(world, change)
+    monkeypatch.setattr(SalesBlock, "shortage", lambda _: "storage: 1 MiB is free")
+    world.tell(make)
+    world.welcome()
+    assert world.outcome().result is Result.DONE
+    assert world.cups() == 1
 
 
 @pytest.mark.parametrize("change", [wiped, damaged])
