@@ -21,6 +21,7 @@ from cloud.orders.models import NOT_POURED, Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.pour_again import FREE
 from cloud.orders.states import SEEN_POURED, STILL_OPEN, UNOBSERVED, Status, values_of
+from cloud.orders.undecided import PAYS
 
 LOOKS_BACK = timedelta(days=3)
 """What no index finds (an amount, the end of a number) is looked for so far back, unless a day is named."""
@@ -167,10 +168,10 @@ def rows_of(session: Session, scope: Scope, order_ids: list[str]) -> Listed[Row]
 
 
 _WENT_BACK = exists().where(
-    Payment.order_id == Order.id, Order.goodwill,
+    Payment.order_id == Order.id, Order.goodwill, PAYS,
     or_(Payment.refunded > 0, and_(Payment.state == PaymentState.CANCELED.value, Payment.paid_at.is_not(None))),
 )  # fmt: skip
-"""Of a poured order money is back, or its hold was let go."""
+"""Of a poured order its own money is back, or its hold was let go."""
 _COLUMNS: tuple[Any, ...] = (
     Order.id.label("id"), Order.created_at.label("at"), Order.merchant_id, Order.device_uuid, Device.location,
     Device.zone,

@@ -21,7 +21,7 @@ from cloud.orders.tasks import Lane
 from protocol.reasons import Result
 from tests.cloud.database.test_indexes import listening
 from tests.cloud.orders.test_operator_actions import poured, silent
-from tests.cloud.worlds import OTHER_DEVICE, World
+from tests.cloud.worlds import ONE_STAGE, OTHER_DEVICE, World
 
 NORTH = Scope(frozenset({"north"}))
 ANYTHING = Query()
@@ -156,6 +156,28 @@ def test_returned_is_said_only_of_what_is_back(world: World) -> None:
     world.refunded(world.payment(by_page).id, amount=2000)
     world.tell(world.payment(let_go).id, PaymentState.CANCELED)
     assert badges(world) == {by_page: (True, False), let_go: (True, False)}
+
+
+@pytest.mark.both_databases
+def test_money_of_a_second_payment_is_no_return_of_the_drinks(world: World) -> None:
+    """Regression: a second payment that had gone back by itself made "returned" of a return nobody had answered."""
+    order_id = world.scan()
+    second = world.start(order_id, ONE_STAGE)
+    world.tell(second, PaymentState.CANCELED)
+    own = world.start(order_id, ONE_STAGE)
+    world.tell(own, PaymentState.CAPTURED)
+    world.clock.advance(60)
+    world.tell(second, PaymentState.CAPTURED)
+    world.refunded(second)
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    world.database.transact(operator_actions.give_back, order_id, None, "op@example.org", "sour", world.now)
+    world.database.transact(outbox.claim, Lane.PROVIDER, world.now, Claim("till", 60))
+    world.in_docket(order_id, settle_money, world.now)
+    assert world.order(order_id).goodwill
+    assert badges(world) == {order_id: (False, True)}
+    world.refunded(own, "rf-2")
+    assert badges(world) == {order_id: (True, False)}
 
 
 def badges(world: World) -> dict[str, tuple[bool, bool]]:
