@@ -13,9 +13,9 @@ from cloud.access.journal import Subject
 from cloud.console.claims.readers import ListedClaim, ListedRequest, claims_in, requests_in
 from cloud.console.claims.texts_en import EN
 from cloud.console.claims.texts_ru import RU
+from cloud.console.orders import typed
 from cloud.console.orders.acting import asker, attempt, shown_in
 from cloud.console.orders.facts import Told
-from cloud.console.orders.routes import shown_with
 from cloud.console.orders.sentence import sentence
 from cloud.console.orders.verdict import verdict
 from cloud.console.shell.desk import Desk, Done
@@ -85,7 +85,7 @@ def list(desk: Desk) -> str:
 
 
 @section.act("/claims/<claim_id>/answer", Act.ANSWER_CLAIM, CLAIM)
-def answer(desk: Desk, claim_id: str) -> str | BaseResponse:
+def answer(desk: Desk, claim_id: str) -> BaseResponse:
     """Answer the buyer, and close the claim if he wants."""
     resolves = request.form.get("then") == "resolved"
     words, shown = request.form.get("answer", ""), shown_in(request.form.get("said", ""))
@@ -101,7 +101,8 @@ def answer(desk: Desk, claim_id: str) -> str | BaseResponse:
         return desk.go("orders.show", order_id=order_id)
     with desk.read() as session:
         order_id = session.get_one(Claim, int(claim_id)).order_id
-    return shown_with(desk, order_id, {"answer": words})
+    typed.keep(order_id, "answer", words)
+    return desk.go("orders.show", order_id=order_id)
 
 
 @section.act("/claims/requests/<request_id>/approve", Act.APPROVE_RETURN, REQUEST)

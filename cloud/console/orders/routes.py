@@ -1,7 +1,5 @@
 """Pages and acts about orders: find one, see its truth, act on it."""
 
-from collections.abc import Mapping
-
 from flask import Response, request
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as BaseResponse
@@ -10,6 +8,7 @@ from cloud.access.acts import Act
 from cloud.access.signing import Signer
 from cloud.console.orders import evidence as files
 from cloud.console.orders import query as queries
+from cloud.console.orders import typed
 from cloud.console.orders.acting import (
     perform_keep,
     perform_note,
@@ -67,11 +66,6 @@ def list(desk: Desk) -> str | BaseResponse:
 @section.page("/orders/<order_id:order_id>", Act.SEE_ORDERS, ORDER)
 def show(desk: Desk, order_id: str) -> str:
     """One order: the verdict, the acts, the stream."""
-    return shown_with(desk, order_id, {})
-
-
-def shown_with(desk: Desk, order_id: str, typed: Mapping[str, str]) -> str:
-    """The order's page with what was typed in its fields, where that was refused."""
     whole = _read(desk, order_id)
     sums = desk.may(Act.SEE_SUMS)
     return desk.render(
@@ -81,7 +75,7 @@ def shown_with(desk: Desk, order_id: str, typed: Mapping[str, str]) -> str:
         reasons=[(one.value, desk.texts(f"orders.reason.{one.value}")) for one in ReturnReason],
         return_waits=return_waits(whole.order), can_pour=why_not_again(whole.order) == "",
         drinks=drinks_so_far(whole.order, len(whole.again)),
-        is_moving=_is_moving(whole), zone=desk.texts.zone.key, roubles=roubles, typed=typed,
+        is_moving=_is_moving(whole), zone=desk.texts.zone.key, roubles=roubles, typed=typed.take(order_id),
     )  # fmt: skip
 
 
@@ -128,11 +122,11 @@ def pour(desk: Desk, order_id: str) -> BaseResponse:
 
 
 @section.act("/orders/<order_id:order_id>/resolve", Act.RESOLVE, ORDER)
-def resolve(desk: Desk, order_id: str) -> str | BaseResponse:
+def resolve(desk: Desk, order_id: str) -> BaseResponse:
     """The order's trouble is dealt with."""
     words = request.form.get("resolve_words", "")
     if not perform_resolve(desk, order_id, words, shown_in(request.form.get("said", ""))):
-        return shown_with(desk, order_id, {"resolve_words": words})
+        typed.keep(order_id, "resolve_words", words)
     return desk.go("orders.show", order_id=order_id)
 
 

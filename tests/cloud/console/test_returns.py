@@ -1,6 +1,9 @@
 """The forms of an order's page: what they propose, what they say of a wrong sum, and that an old page does no harm."""
 
 import re
+from random import Random
+from string import ascii_letters
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
@@ -13,7 +16,7 @@ from cloud.orders.order_limits import OrderLimits
 from cloud.orders.return_followup import ReturnFollowup
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
-from tests.cloud.console.building import OWN, Console, post
+from tests.cloud.console.building import OWN, Console, form_token, post
 from tests.cloud.orders.test_operator_actions import poured, silent
 from tests.cloud.worlds import PRICE
 
@@ -146,15 +149,45 @@ def test_an_old_page_closes_no_claim_over_words_its_reader_has_not_seen(
         transact(claims.answer, claim_id, "anna", "we call you", world.now, resolves=False)
     act = f"/console/claims/{claim_id}/answer" if field == "answer" else f"{page}/resolve"
     form = {field: "a cup for free", "then": "resolved"}
-    told = post(client, act, **form, **old).text
+    refused = post(client, act, **form, **old)
+    assert (refused.status_code, refused.location) == (303, page)
+    client.get(page, headers={"HX-Request": "true"})  # another window renews itself
+    told = client.get(page).text
     [(tone, sentence)] = SAID.findall(told)
     assert (tone, said in sentence, "my hand is burnt" in told) == ("bad", True, True)
     assert "a cup for free</textarea>" in told
+    assert "a cup for free" not in client.get(page).text
     with world.database.read() as session:
         assert [claim.state for claim in claims.claims_of(session, order_id)] == ["answered" if answered else "open"]
     post(client, act, **form, **shown_all(told, "said"))
     with world.database.read() as session:
         assert [claim.state for claim in claims.claims_of(session, order_id)] == ["resolved"]
+
+
+def test_the_longest_answer_that_is_refused_is_kept_whole_and_of_more_what_a_cookie_holds(console: Console) -> None:
+    client, order_id = reader(console, "ru"), poured(console.world)
+    page, letters = f"/console/orders/{order_id}", "".join(Random(1).choices(ascii_letters, k=3000))
+    for words, kept in ("".join(chr(ord("а") + ord(one) % 32) for one in letters[:1000]), 1000), (letters, 2048):
+        refused = post(client, f"{page}/resolve", resolve_words=words, said="9")
+        assert all(len(cookie) < 4093 for cookie in refused.headers.getlist("Set-Cookie"))
+        assert f"{words[:kept]}</textarea>" in client.get(page).text
+
+
+def test_who_shows_again_who_he_is_after_a_refused_answer_comes_back_to_the_order(console: Console) -> None:
+    """Regression: the refused page stood at an address that nobody can open, and he came back to "not found"."""
+    world, order_id = console.world, poured(console.world)
+    console.cloud.settings.__dict__["return_limit"] = 100.0
+    claim_id = world.database.transact(claims.say, order_id, ClaimKind.BAD_DRINK, "cold", "ru", world.now).id
+    post(reader(console, "en"), f"/console/orders/{order_id}/return", roubles="", reason="bad_drink")
+    client, act = console.client(f"manager@{OWN}", confirmed=False), f"/console/claims/{claim_id}/answer"
+    stands_at = post(client, act, answer="sorry", said="9").location or act
+    assert client.get(stands_at, query_string={"merchant": OWN}).status_code == 200
+    form = {"csrf_token": form_token(client)}
+    asked = client.post(
+        "/console/claims/requests/1/approve", data=form, headers={"Referer": f"https://localhost{stands_at}"}
+    )
+    back = parse_qs(urlsplit(asked.location or "").query)["next"]
+    assert [client.get(page).status_code for page in back] == [200]
 
 
 def test_a_claim_without_words_is_not_closed_from_a_page_that_had_none(console: Console) -> None:
