@@ -98,7 +98,7 @@ def accounts(session: Session, merchant_id: str) -> Sequence[Account]:
 
 def machines(session: Session, merchant_id: str, wanted: str = "") -> Machines:
     """Those whose name or place contains `wanted`, by place."""
-    names = named_like(session, Scope(frozenset({merchant_id})), wanted) if wanted else None
+    names = named_like(session, Scope(frozenset({merchant_id})), wanted, by_place=True) if wanted else None
     query = (
         select(Device.device_uuid, Device.location, Device.serial_no, Device.status, func.count(Drink.drink_no))
         .outerjoin(Drink, Drink.device_uuid == Device.device_uuid)

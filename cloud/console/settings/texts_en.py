@@ -11,6 +11,7 @@ EN = {
     "settings.merchant": "Merchant",
     "settings.machine_list": "Machines",
     "settings.machines_cut": "The first {n} by place. The search finds the rest.",
+    "settings.machines_found_cut": "The first {n} found, by place. Narrow the search to see the rest.",
     "settings.search": "Name or place",
     "settings.machine_page": "The machine's page",
     "settings.machine": "Machine",

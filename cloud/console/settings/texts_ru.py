@@ -11,6 +11,7 @@ RU = {
     "settings.merchant": "Компания",
     "settings.machine_list": "Автоматы",
     "settings.machines_cut": "Первые {n} по месту. Остальные найдёт поиск.",
+    "settings.machines_found_cut": "Первые {n} найденных по месту. Уточните запрос, чтобы увидеть остальные.",
     "settings.search": "Название или место",
     "settings.machine_page": "Страница автомата",
     "settings.machine": "Автомат",

@@ -28,11 +28,14 @@ def machines_in(session: Session, scope: Scope) -> Machines:
     return Machines([(name, place) for name, place in rows[:MOST]], len(rows) > MOST)
 
 
-def named_like(session: Session, scope: Scope, wanted: str) -> list[str]:
-    """Names of all whose name or place contains `wanted`. Compared here: not every database knows small Cyrillic."""
+def named_like(session: Session, scope: Scope, wanted: str, *, by_place: bool = False) -> list[str]:
+    """Names of all whose name or place contains `wanted`, by name unless `by_place`.
+
+    Compared here: not every database knows small Cyrillic.
+    """
     sought = wanted.casefold()
     found = select(Device.device_uuid, Device.location).where(scope.where(Device.merchant_id, Device.device_uuid))
-    rows = session.execute(found.order_by(Device.device_uuid))
+    rows = session.execute(found.order_by(*[Device.location] * by_place, Device.device_uuid))
     return [name for name, place in rows if sought in name.casefold() or sought in place.casefold()]
 
 

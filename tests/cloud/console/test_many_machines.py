@@ -97,6 +97,18 @@ def test_in_settings_any_machine_is_found_though_the_list_ends_before_it(crowded
     assert "/console/settings/machine/" not in crowded.client(TECHNICIAN).get(f"/console/machines/{DEVICE}").text
 
 
+def test_of_more_found_than_the_list_of_settings_holds_the_first_by_place_are_shown(crowded: Console) -> None:
+    """Regression: the first by number were taken, and the search was told to find the rest of what it had found."""
+    halls = [
+        Device(device_uuid=f"b-{n}", merchant_id=OWN, location=f"Hall {9 - n}", payment_scenario="Yookassa")
+        for n in range(5)
+    ]
+    crowded.cloud.database.transact(lambda tx: tx.session.add_all(halls))
+    told = crowded.client(OWNER).get(f"/console/settings/{OWN}", query_string={"q": "hall"}).text
+    assert re.findall(r'href="/console/settings/machine/([^"?]+)"', told) == ["b-4", "b-3", "b-2"]
+    assert ("Первые 3 найденных по месту" in told, "найдёт поиск" in told) == (True, False)
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "language"), [(360, "ru"), (1280, "en")])
 def test_a_machine_is_found_by_typing(
