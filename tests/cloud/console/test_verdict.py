@@ -302,12 +302,13 @@ def test_the_page_speaks_of_the_money_that_is_still_here(sqlite_world: World) ->
         (
             facts(Status.SUCCESSFUL, "taken", "a part"),
             "Автомат налил напиток в 12:04; возвращается часть денег, 20\u00a0₽.",
-            "The machine poured the drink at 12:04; 20\u00a0₽ of the money are on their way back.",
+            "The machine poured the drink at 12:04; 20\u00a0₽ is on its way back, a part of the money.",
         ),
         (
             facts(Status.SUCCESSFUL, "taken", "a part refused"),
             "Автомат налил напиток в 12:04; часть денег, 20\u00a0₽, не возвращается, нужен человек.",
-            "The machine poured the drink at 12:04; 20\u00a0₽ of the money do not go back, a person is needed.",
+            "The machine poured the drink at 12:04; 20\u00a0₽, a part of the money, does not go back, "
+            "a person is needed.",
         ),
         (
             twice_paid("a part"),
