@@ -187,7 +187,7 @@ def explain(one: Command) -> str:
         came_out = {Spout.NONE: "nothing", Spout.PARTIAL: "a part", Spout.FULL: "all of it"}
         said = f"failed; {came_out.get(verdict.out, 'something unknown')} came out"
     why = "; ".join(part for part in (_WHY.get(verdict.code, verdict.code), verdict.evidence.rule) if part)
-    again = f"; corrected, this is word number {one.revision}" if one.revision > 1 and not one.doubted else ""
+    again = f"; corrected, this is word number {one.revision}" if one.revision > 1 and not one.unrecorded_code else ""
     return f"{said} ({why}){again}" if why else f"{said}{again}"
 
 

@@ -93,7 +93,7 @@ class CommandHandler:
             known = self._journal.get(cancel.command_id)
             if known is None:
                 self._journal.refuse_unseen(cancel, _CANCELLED, "cancelled before it came")
-            elif known.state is CommandState.RECEIVED and not self._journal.mark_doubted(known):
+            elif known.state is CommandState.RECEIVED and not self._journal.mark_unrecorded(known):
                 self._journal.finish(known.command_id, refused(_CANCELLED, "cancelled before it was begun"))
                 self._journal.log_after_commit(log.info, "cancelled", extra=about(known))
             elif known.is_finished:

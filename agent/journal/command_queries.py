@@ -42,7 +42,7 @@ class CommandQueries:
         """Commands the machine may be pouring, oldest first."""
         return self._in(UNSETTLED)
 
-    def doubtful(self, within: float) -> list[Command]:
+    def recently_unknown(self, within: float) -> list[Command]:
         """Commands finished as unknown, unless that is certainly more seconds ago; oldest first."""
         is_late = f"{AGE} < CAST(? AS REAL)"
         return self._commands(f"state = ? AND {is_late} ORDER BY place", CommandState.UNKNOWN, str(within))

@@ -114,11 +114,11 @@ class Journal(CommandTable):
         """Found damaged while in use: only a new start, which puts it aside, helps."""
         return self._database.is_damaged
 
-    # Doubted commands
+    # Unrecorded commands
 
-    def mark_doubted(self, command: Command) -> bool:
-        """True for a make of before our memory: from now on it counts as sent, so that the machine is asked first."""
-        if command.doubted or command.issued_at is None or command.state is not CommandState.RECEIVED:
+    def mark_unrecorded(self, command: Command) -> bool:
+        """Count a make from before our memory as sent, so that the machine is asked first. True when it was one."""
+        if command.unrecorded_code or command.issued_at is None or command.state is not CommandState.RECEIVED:
             return False
         now = self._cloud.best()
         absence = self.memory.absence(command.issued_at, command.deadline_at, now)
@@ -127,7 +127,7 @@ class Journal(CommandTable):
         return self.count_as_sent(command, absence.value)
 
     def count_as_sent(self, command: Command, why: str) -> bool:
-        """From now on, so that it is settled by what the machine says. False when it was taken back meanwhile."""
+        """Have it settled by what the machine says. False when it was taken back meanwhile."""
         sent = {"doubted": AgentCode.EXPIRED} | self.sent_now()
         return self.advance(command.command_id, CommandState.SENT, (CommandState.RECEIVED,), why, **sent)
 
@@ -137,7 +137,7 @@ class Journal(CommandTable):
         return self.memory.absence(command.issued_at, command.deadline_at, now) is not Absence.BEFORE
 
     def begin_again(self, command: Command) -> bool:
-        """What was doubted was never sent: it waits its turn like any other."""
+        """Undo `count_as_sent`: it was never sent, and waits its turn like any other."""
         unsent = {"sent_at": None, "sent_session": None, "sent_second": None}
         note = "it had not been sent before"
         return self.advance(command.command_id, CommandState.RECEIVED, (CommandState.SENT,), note, **unsent)

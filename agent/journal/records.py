@@ -161,8 +161,8 @@ class Command:
     verdict: Verdict | None
     revision: int
     """Of the last outcome; 0 before the first."""
-    doubted: str = ""
-    """Not empty: it is from before this journal's memory, and refused with this code should the machine not know it."""
+    unrecorded_code: str = ""
+    """Set: it is from before this journal's memory, and refused with this code if the machine does not know it."""
     sent: Stamp | None = None
 
     @property
@@ -197,9 +197,9 @@ class Command:
         return self.verdict.result is Result.REJECTED or (has_booted and is_uncounted)
 
     @property
-    def is_hearsay(self) -> bool:
+    def is_unrecorded(self) -> bool:
         """Counted as sent though this journal never sent it."""
-        return bool(self.doubted) and self.snapshot is None
+        return bool(self.unrecorded_code) and self.snapshot is None
 
     def would_correct(self, new: Verdict) -> bool:
         """Late truth: may `new` replace what was said before? `done` is never taken back.
@@ -216,7 +216,7 @@ class Command:
 
     def revision_of(self, verdict: Verdict) -> int:
         """The number of this outcome: certainty outdoes what an earlier journal told of the command, doubt does not."""
-        is_news = self.is_hearsay and verdict.result is not Result.UNKNOWN
+        is_news = self.is_unrecorded and verdict.result is not Result.UNKNOWN
         return self.revision + (EARLIER_REVISIONS if is_news else 1)
 
 

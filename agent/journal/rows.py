@@ -53,7 +53,7 @@ def _added(row: sqlite3.Row) -> dict[str, Any]:
     if "doubted" not in row.keys():  # noqa: SIM118  (a row iterates over its values)
         return {}
     sent = None if row["sent_session"] is None else Stamp(row["sent_session"], row["sent_second"])
-    return {"doubted": row["doubted"], "sent": sent}
+    return {"unrecorded_code": row["doubted"], "sent": sent}
 
 
 def _word(row: sqlite3.Row) -> Word:

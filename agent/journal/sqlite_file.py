@@ -76,7 +76,10 @@ ADDED_TO_COMMAND = {
     "finished_second": "REAL",
     "word": "INTEGER NOT NULL DEFAULT 0",
 }
-"""What older agents did not write. They read the file all the same, so its version stays."""
+"""What older agents did not write. They read the file all the same, so its version stays.
+
+The column `doubted` is `Command.unrecorded_code`.
+"""
 MARK = "journal.damaged"
 """Beside the file from the moment damage is seen until the new journal is whole: a crash in between forgets nothing."""
 LEAST_FREE = 2 * 1024 * 1024

@@ -63,5 +63,5 @@ class CommandFinisher:
 
     def refuse(self, command: Command, code: str, rule: str) -> None:
         """Certainly nothing was poured, unless it is from before our memory."""
-        if not self.journal.mark_doubted(command):
+        if not self.journal.mark_unrecorded(command):
             self.finish(command, refused(code, rule))

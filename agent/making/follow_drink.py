@@ -41,14 +41,14 @@ class DrinkFollower:
     unrecorded: UnrecordedCommands
 
     def follow_sent(self, command: Command) -> Conversation[None]:
-        """From the make that was written just now."""
+        """Begin with the make that was written just now."""
         give_up_at = self.clock.monotonic() + self.profile.give_up_after(command.drink_no)
-        in_doubt = yield from self._await_verdict(command)
-        yield from self._follow(command, give_up_at, in_doubt=in_doubt, may_resend=True)
+        must_ask = yield from self._await_verdict(command)
+        yield from self._follow(command, give_up_at, must_ask=must_ask, may_resend=True)
 
-    def follow_doubted(self, command: Command, give_up_at: float) -> Conversation[None]:
-        """From a question, for nobody listened when it was written; it is not written again."""
-        yield from self._follow(command, give_up_at, in_doubt=True, may_resend=False)
+    def follow_from_inquiry(self, command: Command, give_up_at: float) -> Conversation[None]:
+        """Ask the machine first, for nobody listened when it was written; the make is never written again."""
+        yield from self._follow(command, give_up_at, must_ask=True, may_resend=False)
 
     def _await_verdict(self, command: Command) -> Conversation[bool]:
         """True when the machine must be asked instead."""
@@ -64,7 +64,7 @@ class DrinkFollower:
         is_repeat = isinstance(heard, MakeReply) and heard.dup is True
         return heard is None or isinstance(heard, LinkNak) or is_repeat or not self.driver.is_greeted
 
-    def _follow(self, command: Command, give_up_at: float, *, in_doubt: bool, may_resend: bool) -> Conversation[None]:
+    def _follow(self, command: Command, give_up_at: float, *, must_ask: bool, may_resend: bool) -> Conversation[None]:
         watch = DrinkWatch(command, self.journal, self.driver, self.profile, self.clock)
         while (row := self._unfinished(command)) is not None:
             if self.clock.monotonic() >= give_up_at:
@@ -72,17 +72,17 @@ class DrinkFollower:
                 return
             try:
                 if not self.driver.is_open:
-                    in_doubt = True
+                    must_ask = True
                     yield Wait(give_up_at, _opened)
-                elif in_doubt or row.state is CommandState.SENT:
+                elif must_ask or row.state is CommandState.SENT:
                     watch.begin_inquiry()
                     finding = yield from self.inquiry.inquire(row)
                     is_overdue = watch.is_overdue(row)
-                    in_doubt = yield from self._act_on(row, finding, is_overdue=is_overdue, may_resend=may_resend)
+                    must_ask = yield from self._act_on(row, finding, is_overdue=is_overdue, may_resend=may_resend)
                 else:
-                    in_doubt = yield from self._watch(row, watch, give_up_at)
+                    must_ask = yield from self._watch(row, watch, give_up_at)
             except LineLost:
-                in_doubt = True
+                must_ask = True
 
     def _watch(self, row: Command, watch: DrinkWatch, give_up_at: float) -> Conversation[bool]:
         """Listen until something happens to this order; True when the machine must be asked."""
@@ -95,7 +95,7 @@ class DrinkFollower:
     def _act_on(
         self, row: Command, finding: Finding | None, *, is_overdue: bool, may_resend: bool
     ) -> Conversation[bool]:
-        """Follow what the machine answered; True while still in doubt."""
+        """Follow what the machine answered; True when it must be asked again."""
         if finding is None:
             yield Wait(self.clock.monotonic() + ASK_AGAIN_S, _opened)
             return True

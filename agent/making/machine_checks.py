@@ -121,9 +121,9 @@ class MachineChecks:
 
     def _recheck(self) -> Conversation[None]:
         asked_about = self._journal.questions()
-        doubtful = self._journal.doubtful(RECHECK_WITHIN_S)
+        unknown = self._journal.recently_unknown(RECHECK_WITHIN_S)
         known = {command.command_id for command in asked_about}
-        for command in [*asked_about, *(one for one in doubtful if one.command_id not in known)]:
+        for command in [*asked_about, *(one for one in unknown if one.command_id not in known)]:
             self._journal.requests.drop_question(command.command_id)
             yield from self._settler.recheck(command)
         for command in list(self.never_sent):

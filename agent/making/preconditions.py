@@ -107,7 +107,7 @@ class Preconditions:
         """Refuse what came too late; leave what may have had its end already to be settled: the machine is asked first.
         True for both.
         """
-        if self.journal.mark_doubted(command) or self._mark_let_go(command):
+        if self.journal.mark_unrecorded(command) or self._mark_let_go(command):
             return True
         if timeliness is Timeliness.EXPIRED:
             self.finisher.refuse(command, AgentCode.EXPIRED, "the deadline had passed")
@@ -119,7 +119,7 @@ class Preconditions:
         True where the machine has it, and it counts as sent from now on; and where the machine does not answer: then
         it is asked again while there is time, and nothing is sent.
         """
-        if command.session == self.journal.session or command.doubted or self.driver.must(Duty.USE_COUNTERS):
+        if command.session == self.journal.session or command.unrecorded_code or self.driver.must(Duty.USE_COUNTERS):
             return False
         known = yield from self.driver.lookup(command.order_id)
         if known is None:

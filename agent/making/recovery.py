@@ -61,8 +61,8 @@ class Recovery:
         if not self.driver.is_blind:
             return None
         longest = max([self.profile.timers.max_brew, *map(self.profile.max_brew, self.profile.drinks)])
-        late = self.journal.doubtful(longest)
-        return next((one for one in reversed(late) if not one.is_hearsay and self._may_pour(one)), None)
+        late = self.journal.recently_unknown(longest)
+        return next((one for one in reversed(late) if not one.is_unrecorded and self._may_pour(one)), None)
 
     def _may_pour(self, command: Command) -> bool:
         return self.journal.elapsed(command) < self.profile.max_brew(command.drink_no)

@@ -44,7 +44,7 @@ class LateSettler:
             return
         deadline = self.profile.give_up_after(command.drink_no)
         left = max(LAST_CHANCE_S, deadline - self.journal.elapsed(command))
-        yield from self.follower.follow_doubted(command, self.clock.monotonic() + min(left, deadline))
+        yield from self.follower.follow_from_inquiry(command, self.clock.monotonic() + min(left, deadline))
 
     def leave_alone(self, command: Command, *, is_sent: bool) -> Conversation[None]:
         """Nobody will ever say what becomes of it: told at once. Until it must be finished nothing else is sent.

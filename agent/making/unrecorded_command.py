@@ -1,4 +1,4 @@
-"""A command of before this journal's memory: what the machine's answer about it means, and whether it is made yet."""
+"""A command from before this journal's memory: whether it is made yet, and what the machine's answer about it means."""
 
 from dataclasses import dataclass, replace
 
@@ -19,19 +19,19 @@ def may_begin(command: Command, *, is_unseen: bool, keeps_record: bool, is_ours:
     `is_ours`: the journal is older than the command. Then only a copy of the journal could have sent it; where the
     machine keeps no record of orders that is not to be found out, and a restart while somebody pays is the likelier.
     """
-    return command.is_hearsay and is_waited_for and (is_unseen or (is_ours and not keeps_record))
+    return command.is_unrecorded and is_waited_for and (is_unseen or (is_ours and not keeps_record))
 
 
 def in_its_words(command: Command, verdict: Verdict) -> Verdict:
-    """What we never sent and the machine never saw is refused, as if it had come to an empty journal."""
-    if not command.is_hearsay or verdict.code != AgentCode.NEVER_STARTED:
+    """Refuse what we never sent and the machine never saw, as if it had come to an empty journal."""
+    if not command.is_unrecorded or verdict.code != AgentCode.NEVER_STARTED:
         return verdict
-    return replace(verdict, result=Result.REJECTED, code=command.doubted)
+    return replace(verdict, result=Result.REJECTED, code=command.unrecorded_code)
 
 
 @dataclass(frozen=True, slots=True)
 class UnrecordedCommands:
-    """Begins such a command as any other where it was certainly never sent."""
+    """Begins an unrecorded command as any other if it was certainly never sent."""
 
     journal: Journal
     driver: Driver

@@ -34,13 +34,13 @@ def sent_again() -> Patches:
     verdict = DrinkFollower._await_verdict
 
     def again(self: DrinkFollower, command: Command) -> Any:
-        in_doubt = yield from verdict(self, command)
+        must_ask = yield from verdict(self, command)
         row = self._unfinished(command)
-        if in_doubt and row is not None and not row.resent:
+        if must_ask and row is not None and not row.resent:
             self.journal.mark_resent(row.command_id)
             self.sender.write_make(row)
-            in_doubt = yield from verdict(self, command)
-        return in_doubt
+            must_ask = yield from verdict(self, command)
+        return must_ask
 
     return [patch.object(DrinkFollower, "_await_verdict", again)]
 

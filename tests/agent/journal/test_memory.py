@@ -100,7 +100,7 @@ def test_what_nobody_knew_is_corrected_whatever_the_clock_said_then_or_says_now(
     world.restart()
     world.clock.skew = timedelta()
     world.run(3)
-    assert [one.command_id for one in world.journal.doubtful(60)] == ["c1"]
+    assert [one.command_id for one in world.journal.recently_unknown(60)] == ["c1"]
     world.journal.prune()
     assert world.journal.finish("c1", DONE)
 
@@ -113,9 +113,9 @@ def test_what_is_certainly_over_by_the_clouds_time_is_over_in_a_later_run_too(wo
     world.run(3)
     world.clock.seconds += 91 * 24 * 3600
     world.restart()
-    assert world.journal.doubtful(60), "before the cloud has said what time it is"
+    assert world.journal.recently_unknown(60), "before the cloud has said what time it is"
     world.welcome()
-    assert not world.journal.doubtful(60)
+    assert not world.journal.recently_unknown(60)
     world.journal.prune()
     assert world.journal.get("c1") is None
 
