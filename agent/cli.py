@@ -90,12 +90,12 @@ def _run(_: argparse.Namespace, env: Mapping[str, str]) -> int:
 def _enroll(args: argparse.Namespace, _: Mapping[str, str]) -> int:
     try:
         enrolment.prove_writable(args.file)
-        told = enrolment.ask(args.url, args.code, args.ca)
-        written = enrolment.write(args.file, told, args.serial, args.ca)
+        answer = enrolment.ask(args.url, args.code, args.ca)
+        written = enrolment.write(args.file, answer, args.serial, args.ca)
     except enrolment.NotEnrolled as error:
         print(f"coffee-agent enroll: {error}", file=sys.stderr)
         return BAD
-    print(f"This machine is {told.device_uuid}; its settings are in {args.file}.")
+    print(f"This machine is {answer.device_uuid}; its settings are in {args.file}.")
     print(*written, sep="\n")
     return GOOD
 

@@ -29,7 +29,7 @@ class NotEnrolled(Exception):
     """Why not, and what to do."""
 
 
-class Told(msgspec.Struct, frozen=True):
+class EnrolmentAnswer(msgspec.Struct, frozen=True):
     """Who this machine is at the broker, and where that is."""
 
     device_uuid: str
@@ -42,7 +42,7 @@ class Told(msgspec.Struct, frozen=True):
     """Who may sign new versions of this program; empty: nobody. An older cloud does not say."""
 
 
-def ask(url: str, code: str, ca: Path | None = None) -> Told:
+def ask(url: str, code: str, ca: Path | None = None) -> EnrolmentAnswer:
     """Raises `NotEnrolled`."""
     if not url.startswith(("https://", "http://")):
         raise NotEnrolled(f"{url} is no address of a cloud: https://...")
@@ -52,7 +52,7 @@ def ask(url: str, code: str, ca: Path | None = None) -> Told:
         )
         context = tls.client_context(ca)
         with urllib.request.urlopen(asked, timeout=PATIENCE_S, context=context) as answer:  # noqa: S310
-            return json_text.decode(answer.read(MOST_BYTES), Told)
+            return json_text.decode(answer.read(MOST_BYTES), EnrolmentAnswer)
     except urllib.error.HTTPError as error:
         if error.code == 403:
             raise NotEnrolled("the cloud does not know this code: wrong, used, or older than a day") from None
@@ -90,7 +90,7 @@ def prove_writable(file: Path) -> None:
         raise NotEnrolled(f"{file} cannot be written: {error}; the code is still good") from None
 
 
-def write(file: Path, told: Told, serial: str | None, cloud_ca: Path | None = None) -> list[str]:
+def write(file: Path, answer: EnrolmentAnswer, serial: str | None, cloud_ca: Path | None = None) -> list[str]:
     """Write the settings, and a copy of `cloud_ca` beside them; what else the file said stays.
 
     Gives what a person is to know. Raises `NotEnrolled`.
@@ -99,13 +99,13 @@ def write(file: Path, told: Told, serial: str | None, cloud_ca: Path | None = No
     ca = file.with_name(BROKER_CA)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        if told.mqtt_ca:
-            _replace(ca, told.mqtt_ca, 0o644)
+        if answer.mqtt_ca:
+            _replace(ca, answer.mqtt_ca, 0o644)
         if cloud_ca is not None:
             _replace(file.with_name(CLOUD_CA), cloud_ca.read_text(encoding="utf-8", errors="replace"), 0o644)
         before = _text_of(file).splitlines()
-        past = _past(before, told, ca)
-        fresh = _fresh(told, ca, serial, file.with_name(CLOUD_CA) if cloud_ca is not None else None)
+        past = _past(before, answer, ca)
+        fresh = _fresh(answer, ca, serial, file.with_name(CLOUD_CA) if cloud_ca is not None else None)
         kept = [line for line in before if _name(line) not in fresh and line not in past]
         lines = [*kept, *(f"{name}={value}" for name, value in fresh.items())]
         _replace(file, "\n".join(lines) + "\n", _mode(file))
@@ -117,20 +117,20 @@ def write(file: Path, told: Told, serial: str | None, cloud_ca: Path | None = No
     return [*gone, *missing, NEXT]
 
 
-def _fresh(told: Told, ca: Path, serial: str | None, cloud_ca: Path | None) -> dict[str, str]:
+def _fresh(answer: EnrolmentAnswer, ca: Path, serial: str | None, cloud_ca: Path | None) -> dict[str, str]:
     """The settings that are said anew."""
     found = {
-        "DEVICE_UUID": told.device_uuid, "MQTT_URL": told.mqtt_url, "MQTT_USER": told.mqtt_user,
-        "MQTT_PASSWORD": told.mqtt_password, "MQTT_CA": str(ca) if told.mqtt_ca else "",
-        "CLOUD_CA": str(cloud_ca or ""), "RELEASE_KEY": told.release_key, "SERIAL": serial,
+        "DEVICE_UUID": answer.device_uuid, "MQTT_URL": answer.mqtt_url, "MQTT_USER": answer.mqtt_user,
+        "MQTT_PASSWORD": answer.mqtt_password, "MQTT_CA": str(ca) if answer.mqtt_ca else "",
+        "CLOUD_CA": str(cloud_ca or ""), "RELEASE_KEY": answer.release_key, "SERIAL": serial,
     }  # fmt: skip
     return {PREFIX + name: value for name, value in found.items() if value}
 
 
-def _past(before: list[str], told: Told, ca: Path) -> list[str]:
+def _past(before: list[str], answer: EnrolmentAnswer, ca: Path) -> list[str]:
     """The lines that trust whom the cloud no longer names; an authority that a person may have named stays."""
-    past = [line for line in before if _name(line) == f"{PREFIX}RELEASE_KEY" and told.release_key == ""]
-    if not told.mqtt_ca:
+    past = [line for line in before if _name(line) == f"{PREFIX}RELEASE_KEY" and answer.release_key == ""]
+    if not answer.mqtt_ca:
         named = (line for line in before if _name(line) == f"{PREFIX}MQTT_CA")
         past += [line for line in named if _value(line) == str(ca)]
     return past

@@ -68,8 +68,8 @@ class Probation:
         self._trial = None
         self._live_state.set_trouble(TROUBLE, "")
         log.warning("version %s is well and stays", trial.version)
-        if (told := answer_of(known)) is not None:
-            self._live_state.add_answer(told)
+        if (answer := answer_of(known)) is not None:
+            self._live_state.add_answer(answer)
 
     def _make_way(self, why: str) -> bool:
         release_files.write(self._state_dir, versions.rolled_back(release_files.read(self._state_dir), why))
@@ -92,8 +92,8 @@ class Probation:
 
 def answer_of(known: versions.Versions) -> Answer | None:
     """What the last job came to, as a message."""
-    told = known.told
-    if told is None:
+    result = known.told
+    if result is None:
         return None
     kind = str(Update.__struct_config__.tag)
-    return Answer(reference=told.job_id, asked=kind, status=told.status, code=told.code[:64], words=told.words)
+    return Answer(reference=result.job_id, asked=kind, status=result.status, code=result.code[:64], words=result.words)

@@ -36,8 +36,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     starts: int = 0
 
 
-class Told(Struct, frozen=True, kw_only=True):
-    """What came of the last job; said again at each start, for an answer may be lost."""
+class UpdateResult(Struct, frozen=True, kw_only=True):
+    """What became of the last job; told again at each start, for an answer may be lost."""
 
     job_id: str
     status: AnswerStatus
@@ -53,7 +53,7 @@ class Versions(Struct, frozen=True, kw_only=True):
     current: str = BASE
     begun: Begun | None = None
     trial: Trial | None = None
-    told: Told | None = None
+    told: UpdateResult | None = None
 
 
 def choose(known: Versions, base: str) -> tuple[Versions, str]:
@@ -79,8 +79,8 @@ def ended(known: Versions, status: AnswerStatus, code: str, words: str) -> Versi
     """The job under way came to this before anything was tried."""
     if known.begun is None:
         return known
-    told = Told(job_id=known.begun.job_id, status=status, code=code, words=words[:WORDS])
-    return replace(known, begun=None, told=told)
+    result = UpdateResult(job_id=known.begun.job_id, status=status, code=code, words=words[:WORDS])
+    return replace(known, begun=None, told=result)
 
 
 def to_be_tried(known: Versions, base: str, ready_within_s: float, *, was_ready: bool) -> Versions:
@@ -97,8 +97,8 @@ def proved(known: Versions) -> Versions:
     trial = known.trial
     if trial is None:
         return known
-    told = Told(job_id=trial.job_id, status=AnswerStatus.DONE, words=f"{trial.version} runs")
-    return replace(known, current=trial.version, trial=None, told=told)
+    result = UpdateResult(job_id=trial.job_id, status=AnswerStatus.DONE, words=f"{trial.version} runs")
+    return replace(known, current=trial.version, trial=None, told=result)
 
 
 def rolled_back(known: Versions, why: str) -> Versions:
@@ -107,8 +107,8 @@ def rolled_back(known: Versions, why: str) -> Versions:
     if trial is None:
         return known
     words = f"{trial.version}: {why}"[:WORDS]
-    told = Told(job_id=trial.job_id, status=AnswerStatus.FAILED, code=UpdateCode.ROLLED_BACK, words=words)
-    return replace(known, trial=None, told=told)
+    result = UpdateResult(job_id=trial.job_id, status=AnswerStatus.FAILED, code=UpdateCode.ROLLED_BACK, words=words)
+    return replace(known, trial=None, told=result)
 
 
 def lost(known: Versions, version: str) -> Versions:
