@@ -27,7 +27,7 @@ _NEUTRAL = _Point(0, 1, 1, 0)
 
 
 def is_signed(message: bytes, signature: bytes, key: bytes) -> bool:
-    """Whether whoever holds the private half of `key` has signed exactly these bytes."""
+    """Whether the holder of the private half of `key` has signed exactly these bytes."""
     if len(signature) != SIGNATURE or len(key) != KEY:
         return False
     signer, scalar = _decoded(key), int.from_bytes(signature[32:], "little")

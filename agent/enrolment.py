@@ -30,7 +30,7 @@ class NotEnrolled(Exception):
 
 
 class EnrolmentAnswer(msgspec.Struct, frozen=True):
-    """Who this machine is at the broker, and where that is."""
+    """This machine's account at the broker, and where that is."""
 
     device_uuid: str
     mqtt_url: str
@@ -39,7 +39,7 @@ class EnrolmentAnswer(msgspec.Struct, frozen=True):
     mqtt_ca: str = ""
     """PEM; empty: a public authority."""
     release_key: str | None = None
-    """Who may sign new versions of this program; empty: nobody. An older cloud does not say."""
+    """Of the signer of new versions; empty: there is none. An older cloud does not say."""
 
 
 def ask(url: str, code: str, ca: Path | None = None) -> EnrolmentAnswer:
@@ -128,7 +128,7 @@ def _fresh(answer: EnrolmentAnswer, ca: Path, serial: str | None, cloud_ca: Path
 
 
 def _past(before: list[str], answer: EnrolmentAnswer, ca: Path) -> list[str]:
-    """The lines that trust whom the cloud no longer names; an authority that a person may have named stays."""
+    """The lines that trust what the cloud no longer names; an authority that a person may have named stays."""
     past = [line for line in before if _name(line) == f"{PREFIX}RELEASE_KEY" and answer.release_key == ""]
     if not answer.mqtt_ca:
         named = (line for line in before if _name(line) == f"{PREFIX}MQTT_CA")

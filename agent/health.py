@@ -12,7 +12,7 @@ STALE_S = 20.0
 
 
 class Pulse:
-    """Who has come round when."""
+    """When each loop last came round."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -53,7 +53,7 @@ class LiveView:
 
 
 class LiveState:
-    """Changed by the worker, read by everybody; each change rings the bell of whoever publishes."""
+    """Changed by the worker, read by everybody; each change rings the bell of the link."""
 
     def __init__(self, bell: Bell) -> None:
         self._lock = threading.Lock()

@@ -51,12 +51,12 @@ class Service:
         """Raises `folder_lock.AlreadyRunning`, `JournalFailed`, `OSError`."""
         self._settings = settings
         self._brokers = deque([settings.broker, *settings.other_brokers])
-        """Who is dialled next is the first."""
+        """The first is dialled next."""
         self._dialled: Dialled | None = None
         self._env = env
         self._stop: threading.Event | None = None
         self.is_to_restart = False
-        """An operator asked for it: whoever called `run` shall start a new agent."""
+        """An operator asked for it: the caller of `run` is to start a new agent."""
         self._folder_lock = folder_lock.acquire(settings.state_dir)
         self._clock = SystemClock()
         self._cloud = CloudClock(self._clock)

@@ -26,7 +26,7 @@ class BadSettings(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """Where the broker is and who we are to it."""
+    """Where the broker is, and our account there."""
 
     host: str
     port: int
@@ -51,9 +51,9 @@ class Settings:
     other_brokers: tuple[BrokerAddress, ...] = ()
     """More addresses of the broker; each is tried in turn."""
     release_keys: tuple[bytes, ...] = ()
-    """Who may sign a new version of this program; none: it does not update itself."""
+    """Of the signers of new versions of this program; none: it does not update itself."""
     cloud_ca_file: str | None = None
-    """Who signed the certificate of the cloud's web site, unless a public one did; new versions come from there."""
+    """The authority of the cloud's web site, unless it is a public one; new versions come from there."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":

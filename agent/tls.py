@@ -1,4 +1,4 @@
-"""Whom the agent trusts when it calls over TLS: the public authorities, or one of the operator's own."""
+"""The authorities the agent trusts when it calls over TLS: the public ones, or one of the operator's own."""
 
 import ssl
 from pathlib import Path

@@ -115,7 +115,7 @@ def _at_rest(stage: Stage, seconds: float, say: Callable[[str], None]) -> dict[s
 
 
 def reads_of(stage: Stage, orders: int, seconds: float) -> tuple[Reads, ...]:
-    """Few callers and many, who do not know the answer and who do."""
+    """Measure few callers and many, without and with the ETag of the answer."""
     if not seconds:
         return ()
     turns = [(callers, knows) for callers in reads.CALLERS for knows in (False, True)]

@@ -28,7 +28,7 @@ _PREFIX = "bench-"
 
 @dataclass(frozen=True)
 class Prepared:
-    """One order to be paid: its number says all but whose machine pours it."""
+    """One order to be paid: its number says all but the machine that pours it."""
 
     number: int
     device_uuid: str

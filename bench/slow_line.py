@@ -76,7 +76,7 @@ class SlowLine:
             sink.shutdown(socket.SHUT_WR)
 
     def _wait_turn(self, takes: float) -> None:
-        """The line carries one packet at a time, whoever's it is."""
+        """The line carries one packet at a time, of all phones together."""
         if not takes:
             return
         with self._lock:

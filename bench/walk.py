@@ -55,7 +55,7 @@ class Walk:
     ends: Place
     by_way_of: Place
     deferred: bool = False
-    """Whether a part of it is done by who writes what nobody waits for."""
+    """Whether a part of it is done by the thread of deferred writes."""
 
 
 WALKS = (

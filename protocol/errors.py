@@ -6,7 +6,7 @@ class WireError(Exception):
 
 
 class Malformed(WireError):
-    """Broken by whoever sent it: not JSON, a missing field, a value out of range. Drop it."""
+    """Broken by its sender: not JSON, a missing field, a value out of range. Drop it."""
 
 
 class TooLarge(Malformed):

@@ -1,4 +1,4 @@
-"""The top of a message that cannot be read whole: whose is it, is it newer than us, and whom does it name?"""
+"""The top of a message that cannot be read whole: its sender, its version, and what it names."""
 
 from collections.abc import Container
 from typing import Annotated, Literal

@@ -23,7 +23,7 @@ from protocol.fields import (
     Ordinal,
     Words,
 )
-from protocol.jobs import Job as Job  # who speaks of messages finds the jobs here too
+from protocol.jobs import Job as Job  # here too, for users of messages
 from protocol.jobs import Restart as Restart
 from protocol.jobs import Resume as Resume
 from protocol.jobs import Rinse as Rinse

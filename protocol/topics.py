@@ -33,7 +33,7 @@ FROM_DEVICE = (Channel.REPORT, Channel.PRESENCE, Channel.STATE)
 
 
 class Address(NamedTuple):
-    """Whose branch, and which."""
+    """A topic: the device it belongs to, and its channel."""
 
     device_uuid: str
     channel: Channel

@@ -72,7 +72,7 @@ class Handshake:
         self._first, self._is_heard, self._is_missed = "", False, False
 
     def take_missed(self) -> bool:
-        """Whether who welcomed us had not heard our first hello, so nor what we said beside it; once a connection."""
+        """True once a connection, if the cloud had not heard our first hello, so nor what we said beside it."""
         missed, self._is_missed = self._is_missed, False
         return missed
 

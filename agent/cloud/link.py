@@ -187,7 +187,7 @@ class Link:
             self._state_sender.begin_connection()
             self._handshake.begin_connection(now)
             wire.publish(self._topics[Channel.PRESENCE], self._presence(online=True), retain=True)
-        elif self._handshake.take_missed():  # a cluster of brokers may keep nothing for who subscribes at another node
+        elif self._handshake.take_missed():  # a cluster of brokers may keep nothing for a subscriber at another node
             self._state_sender.begin_connection()
             wire.publish(self._topics[Channel.PRESENCE], self._presence(online=True), retain=True)
         self._handshake.say_hello_if_due(now)

@@ -1,4 +1,4 @@
-"""One connection to the broker as the rest of this folder sees it, and whoever speaks on the present one."""
+"""One connection to the broker as the rest of this folder sees it, and the `Speaker` on the present one."""
 
 import logging
 from collections.abc import Callable
@@ -48,7 +48,7 @@ Dial = Callable[[bool, bytes, Receive], Wire]
 
 
 class ReportLine:
-    """One connection, seen by whoever sends reports."""
+    """One connection, as the report sender sees it."""
 
     def __init__(self, wire: Wire, topic: str) -> None:
         self._wire = wire

@@ -138,7 +138,7 @@ def refusal(why: str, broker: BrokerAddress) -> Finding:
 
 
 def _has_spoken(connection: Connection) -> bool:
-    """It said no in words; who only hangs up may be too old for MQTT 5."""
+    """It said no in words; a broker that only hangs up may be too old for MQTT 5."""
     return connection.why_lost.startswith(BROKERS_WORD)
 
 

@@ -12,7 +12,7 @@ class CommandRequests:
         self._questions: set[str] = set()
 
     def ask_cancel(self, command_id: str) -> None:
-        """Whoever is driving this command finds it here."""
+        """The conversation that drives this command finds it here."""
         self._cancels.add(command_id)
 
     def is_cancel_asked(self, command_id: str) -> bool:

@@ -71,7 +71,7 @@ class FaultMemory:
 
 
 def _covers(known: Fault | None, fault: Fault) -> bool:
-    """Would who knows only the first close all that the second closes?"""
+    """Does the first alone close all that the second closes?"""
     if fault.level != FaultLevel.BLOCK:
         return True
     if known is None or known.level != FaultLevel.BLOCK:

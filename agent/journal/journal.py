@@ -54,9 +54,9 @@ class Journal(CommandTable):
         self.report_queue = ReportQueue(database, self.session, report_bell)
         self.requests = CommandRequests()
         self.device_uuid = ""
-        """Whose it is."""
+        """The device it belongs to."""
         self.was_of = ""
-        """Whose it was until this start; "": a new one, or an older agent's, which did not write whose it is."""
+        """The device it belonged to until this start; "" in a new one, or where an older agent did not write it."""
         self._cloud = cloud
         self._reported_at = cloud.best
         self.faults = FaultMemory(self.sales_block, clock)

@@ -28,7 +28,7 @@ class Report(NamedTuple):
 
 
 class ReportQueue:
-    """The queue; each addition rings the bell of whoever publishes (who then waits at the lock for the commit)."""
+    """The queue; each addition rings the bell of the link, which then waits at the lock for the commit."""
 
     def __init__(self, database: SqliteFile, session: str, bell: Bell) -> None:
         """`session` begins the ids of what this run says: an older copy of the journal must not use one again."""

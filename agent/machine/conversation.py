@@ -2,7 +2,7 @@
 
 A conversation is a generator. It yields what it waits for, and is resumed with what was heard, or with None when the
 time is up.
-Whoever steps it owns the clock, so a simulation steps the same code in virtual time.
+The caller that steps it owns the clock, so a simulation steps the same code in virtual time.
 """
 
 from collections.abc import Callable, Generator

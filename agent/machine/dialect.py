@@ -56,7 +56,7 @@ OUR_KEYS = frozenset(key for kind in NAMES.values() for key in kind.__struct_enc
 SAFE_TO_ASSUME = frozenset(
     ["bootId", "model", "fw", "caps", "orderUuid", "faults", "out", "hist", "boots", "paid", "free", "test", "byDrink"]
 ) | frozenset(["why", "level", "drinks", "up", "total"])
-"""What a machine may leave unsaid. Never who is meant, nor whether it was done."""
+"""What a machine may leave unsaid. Never which order is meant, nor whether it was done."""
 _CLOSED: dict[str, frozenset[Value]] = {
     "state": frozenset(MachineState),
     "phase": frozenset(Phase),

@@ -86,7 +86,7 @@ class Driver:
         self._msg_id = random.randint(1, MAX_MSG_ID)
         self._session = 0
         self._asked: dict[int, tuple[str, str]] = {}
-        """Questions since the last make, by their numbers: whom each is about, as the key and the name; or nobody."""
+        """Questions since the last make, by their numbers: the key and the name of what each is about, or `_NOBODY`."""
         self._counted_by = self._msg_id
         """The question that the last counts answered."""
         self._unanswered = ""
@@ -154,7 +154,7 @@ class Driver:
         return message
 
     def _completed(self, message: MachineMessage) -> MachineMessage:
-        """An answer that names nobody is about whom its question named. Raises `Malformed` where there is none."""
+        """Give an answer that names nothing the name in its question. Raises `Malformed` where there is none."""
         key = _SUBJECTS.get(type(message), "")
         if getattr(message, key, None) is not UNSET:
             return message
@@ -173,11 +173,11 @@ class Driver:
         return (self._msg_id - msg_id) % MAX_MSG_ID
 
     def order_in(self, frame: Frame) -> str | None:
-        """Whose drink a frame that cannot be read speaks of."""
+        """The order of the drink that an unreadable frame speaks of."""
         return self._codec.order_in(frame)
 
     def greet(self) -> Conversation[bool]:
-        """Learn who is there, as far as this machine can tell; False when nobody answers."""
+        """Learn which machine is there, as far as it can tell; False when none answers."""
         if self._introduces_itself:
             return (yield from self._ask_who())
         if self.can(capability_rules.STATUS):

@@ -1,6 +1,6 @@
 """What is to be known about one kind of machine: a TOML file, checked as a whole when it is read.
 
-Every problem is told with the file and the key, in words for whoever wrote it.
+Every problem is told with the file and the key, in words for its author.
 """
 
 import json

@@ -63,7 +63,7 @@ def differences(base: Profile, chosen: Profile) -> Values:
 def belong_to(state_dir: Path, device_uuid: str, before: str) -> None:
     """At a start: what was sent to another device goes, and what is kept from now on is for this one.
 
-    Where nobody is named (by an older agent) it was for the device whose the journal was until now, `before`.
+    Where no device is named (by an older agent) it was for `before`, the device the journal belonged to until now.
     """
     try:
         owner = _owner(state_dir)
@@ -98,7 +98,7 @@ def kept(state_dir: Path, values: Values) -> Iterator[None]:
 
 
 def _owner(state_dir: Path) -> str:
-    """Whom the settings are for, "" where nobody is named. Raises `OSError`, `ValueError`."""
+    """The device the settings are for, "" where none is named. Raises `OSError`, `ValueError`."""
     try:
         return (state_dir / OWNER_FILE).read_text("utf-8")
     except FileNotFoundError:

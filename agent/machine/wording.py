@@ -1,6 +1,6 @@
 """A machine's message in words of its own: what decides is read, an odd word is kept as `vendor:...`, a doubt blocks.
 
-Used only for a body that breaks its declaration. Pure. Who is meant and whether it was done are never guessed.
+Used only for a body that breaks its declaration. Pure. Which order is meant and whether it was done are never guessed.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Build the worker and all it stands on: for the running agent, and for whoever runs it in virtual time."""
+"""Build the worker and all it stands on: for the running agent, and for a simulation that runs it in virtual time."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -29,7 +29,7 @@ def become_chosen(state_dir: Path, arguments: list[str]) -> None:
         return
     signal.alarm(0)
     try:
-        with folder_lock.acquire(state_dir):  # who starts a second agent by hand shall not count as a start
+        with folder_lock.acquire(state_dir):  # a second agent started by hand must not count as a start
             chosen, known = _chosen(state_dir)
             if chosen != BASE:
                 _become(release_files.folder_of(state_dir, chosen), known, arguments)

@@ -1,6 +1,6 @@
 """One update at a time: fetched, checked, unpacked, tested in a thread of its own, while the machine goes on selling.
 
-The switch is the worker's, who alone knows that no order is live; what a job came to, the worker asks for and tells.
+The worker switches versions, for it alone knows that no order is live; it also asks what a job came to, and tells it.
 """
 
 import logging
@@ -132,7 +132,7 @@ class Updater:
         except OSError as error:
             self._fail(job, AgentCode.STORAGE, str(error))
         except Exception as error:
-            # Whatever it is, the version that runs goes on, and who asked must hear of it.
+            # Whatever it is, the version that runs goes on, and the asker must hear of it.
             log.exception("an update met an error")
             self._fail(job, UpdateCode.BAD_BUNDLE, f"{type(error).__name__}: {error}")
         else:

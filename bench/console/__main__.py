@@ -36,7 +36,7 @@ ROLES: Sequence[Role | None] = (
     *[None] * 4, *[Role.OWNER] * 5, *[Role.SUPPORT] * 5, *[Role.MANAGER] * 2, Role.ACCOUNTANT, Role.VIEWER,
     *[Role.TECHNICIAN] * 2,
 )  # fmt: skip
-"""Who the twenty are."""
+"""Of the twenty visitors."""
 
 
 class FullStage(Stage):

@@ -14,7 +14,7 @@ from cloud.console.shell.paging import Key
 
 _ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
 _NO_PAGES = frozenset({Act.EXPORT, Act.IMPORT_FLEET})
-"""Files, which nobody waits for with a page in front of him."""
+"""Files: nobody looks at a page meanwhile."""
 
 
 @dataclass(frozen=True)

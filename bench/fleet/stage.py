@@ -51,7 +51,7 @@ class FleetStage(Stage):
         return f"mqtt://{CLOUD}:{PASSWORD}@127.0.0.1:{self.broker.cloud_port}"
 
     def _start_stand_ins(self, mqtt_url: str) -> None:
-        """Agents instead of one who answers for all; they find the cloud listening."""
+        """Start none: agents take the place of the one that answers for all; they find the cloud listening."""
 
     def _words(self) -> list[str]:
         if self._deployment is Deployment.SQLITE:
@@ -67,6 +67,6 @@ class FleetStage(Stage):
 
 
 def _allow_many_files() -> None:
-    """For the broker and the agents, who inherit it."""
+    """Raise the limit of this process, which the broker and the agents inherit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

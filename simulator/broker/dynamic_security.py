@@ -1,4 +1,4 @@
-"""The `$CONTROL/dynamic-security/v1` commands, as Mosquitto's plugin has them: who may come in, and do what. No I/O.
+"""The `$CONTROL/dynamic-security/v1` commands, as Mosquitto's plugin has them: accounts, and what each may do. No I/O.
 
 What a client may receive is accepted and not judged: it receives what it may subscribe to.
 """
@@ -31,7 +31,7 @@ class _Client:
 
 
 class DynamicSecurity(Rules):
-    """Begins with one name, which may do everything; `handle` tells whose connections are over."""
+    """Begins with one name, which may do everything; `handle` tells which clients to disconnect."""
 
     def __init__(self, user: str, password: str) -> None:
         super().__init__(None, self.allow)

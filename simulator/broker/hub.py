@@ -1,4 +1,4 @@
-"""What all connections of one broker share: the switchboard, who may do what, and who is connected. No I/O."""
+"""What all connections of one broker share: the switchboard, what each may do, and which are connected. No I/O."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Controlled:
-    """The broker's answer, where it goes, and whose connections are over."""
+    """The broker's answer, where it goes, and the names of the clients to disconnect."""
 
     topic: str
     payload: bytes
@@ -104,7 +104,7 @@ class Hub:
             client.deliver(now)
 
     def throw_out(self, usernames: frozenset[str], now: float) -> None:
-        """Whoever came in under these names; nobody's will is published, as with Mosquitto's plugin."""
+        """Disconnect the clients with these names; no will is published, as with Mosquitto's plugin."""
         for client in list(self.live.values()):
             if client.username in usernames:
                 client.end(Reason.ADMINISTRATIVE_ACTION, now, with_will=False)

@@ -1,4 +1,4 @@
-"""MQTT 5 properties (section 2.2.2): each declared once, with its number, its type and who may send it."""
+"""MQTT 5 properties (section 2.2.2): each declared once, with its number, its type and the packets it may be in."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields

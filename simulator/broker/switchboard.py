@@ -1,4 +1,4 @@
-"""Who gets which message: sessions, retained messages, wills, and when each of them ends. Pure; `now` comes in."""
+"""Each message to its clients: sessions, retained messages, wills, and when each ends. Pure; `now` comes in."""
 
 import math
 from collections import defaultdict
@@ -127,7 +127,7 @@ class Switchboard:
         self._ready.add(session)
 
     def _whose_turn(self, members: list[tuple[Session, Subscription]]) -> tuple[Session, Subscription]:
-        """Who shares and is connected, and was served longest ago."""
+        """Of the connected members of a shared subscription, the one served longest ago."""
         able = [member for member in members if member[0].is_connected] or members
         chosen = min(able, key=lambda member: member[0].last_turn)
         self._turn += 1

@@ -158,7 +158,7 @@ def mosquitto(folder: Path, port: int) -> Program | None:
         return None
     configuration = folder / "mosquitto.conf"
     configuration.write_text(_MOSQUITTO.format(port=port, folder=folder))
-    folder.chmod(0o755)  # started by root it becomes another user, who must reach its files
+    folder.chmod(0o755)  # started by root it becomes another user, which must reach its files
     memory = folder / "mosquitto.db"
     memory.touch(mode=0o666)
     return Program("mosquitto", [path, "-c", str(configuration)], folder, os.environ)

@@ -24,7 +24,7 @@ from simulator.yookassa.shops import Shop
 
 START_WITHIN_S = 60.0
 OPERATOR, OPERATOR_PASSWORD = "demo@example.org", "coffee-for-all"
-"""Who the demo's console knows. The password is no secret: everything of the demo listens on this machine only."""
+"""The operator of the demo's console. The password is no secret: all of the demo listens on this machine only."""
 OPERATOR_OPTIONS = (
     OPERATOR, "--name", "Анна", "--merchant", MERCHANT, "--role", "owner", "--no-second-factor", "--password-stdin",
 )  # fmt: skip

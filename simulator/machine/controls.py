@@ -52,7 +52,7 @@ class Controls:
         self.qr_key = qr_key
         """Signs the codes on the screen, when there is one."""
         self.wake: Callable[[], None] = lambda: None
-        """Set by whoever runs the line."""
+        """Set by the program that runs the line."""
         self._wire = wire
         self._machine = wire.machine
         self._faults = faults

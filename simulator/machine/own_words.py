@@ -1,6 +1,6 @@
 """A frame as a machine that words things its own way would say it: the same facts, none of the words agreed upon.
 
-Who is meant, whether it was done and what came out stay as they are; a `ready` machine still says that it is ready.
+The order meant, whether it was done and what came out stay as they are; a `ready` machine still says that it is ready.
 """
 
 from collections.abc import Callable, Mapping

@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from simulator.messengers.chats import Chats
 
 PERSON = "42"
-"""Who presses here."""
+"""The person that presses here."""
 
 
 def create_blueprint(chats: Chats) -> Blueprint:

@@ -1,4 +1,4 @@
-"""The API v2 over HTTP: whose request it is, which act of the bank it asks for, what fault strikes it, the answer."""
+"""The API v2 over HTTP: which terminal asks, for which act of the bank, what fault strikes it, the answer."""
 
 import threading
 from collections.abc import Callable, Mapping

@@ -29,7 +29,7 @@ MAX_LINK_DAYS = 90
 
 
 class Wrong(Exception):
-    """A request the bank refuses: its code, and details for who reads them."""
+    """A request the bank refuses: its code, and details for a person."""
 
     def __init__(self, code: str, details: str = "") -> None:
         super().__init__(details or MESSAGES[code])

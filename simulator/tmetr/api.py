@@ -38,7 +38,7 @@ class MakeBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DrinkBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Whose price is asked for."""
+    """The drink whose price is asked for."""
 
     deviceId: Text  # noqa: N815
     drinkIdAtDevice: Text  # noqa: N815
@@ -46,7 +46,7 @@ class DrinkBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class HeartbeatBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Whose heartbeats, and which of them, newest first."""
+    """The devices whose heartbeats are asked for, and which part of the list; newest first."""
 
     deviceIds: Annotated[list[Text], Meta(max_length=1000)]  # noqa: N815
     offset: Annotated[int, Meta(ge=0)]

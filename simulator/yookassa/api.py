@@ -1,4 +1,4 @@
-"""The API v3 over HTTP: who calls, which act of the provider it is, what fault strikes it, and the answer as JSON."""
+"""The API v3 over HTTP: which shop calls, for which act, what fault strikes it, and the answer as JSON."""
 
 import threading
 from collections.abc import Callable

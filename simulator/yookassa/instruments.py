@@ -42,7 +42,7 @@ def income(amount: int, method: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """Why a payment or refund was cancelled, and by whom."""
+    """Why a payment or refund was cancelled, and by which party."""
 
     party: str
     reason: str

@@ -1,4 +1,4 @@
-"""Checks a 54-FZ receipt inside a create, capture or refund body: who gets it, what is on it, and that it adds up.
+"""Checks a 54-FZ receipt inside a create, capture or refund body: its recipient, its items, and that it adds up.
 
 "Чеки от ЮKassa" (`YOO_RECEIPT`) ask for more than a partner's online register does.
 """
@@ -50,7 +50,7 @@ _INN = re.compile(r"[0-9]{10}|[0-9]{12}", re.ASCII)
 def checked_receipt(receipt: object, amount: int, register: str) -> Receipt:
     """The receipt; the provider's refusal unless it is whole and its items sum to `amount` kopecks.
 
-    `register` is who prints it: `YOO_RECEIPT`, a partner's name, or "" for a shop that has none.
+    `register` prints it: `YOO_RECEIPT`, a partner's name, or "" for a shop that has none.
     """
     if not isinstance(receipt, dict):
         raise Rejected(problems.RECEIPT_MISSING)

@@ -1,4 +1,4 @@
-"""The shops the simulated provider serves: who may call, with what secret, and what each has switched on."""
+"""The shops the simulated provider serves: each with its secret, and what it has switched on."""
 
 import hmac
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ class Shop:
 
     @property
     def register(self) -> str:
-        """Who prints this shop's receipts; "" for nobody."""
+        """The register that prints this shop's receipts; "" for none."""
         return self.fiscal_provider if self.fiscalization else ""
 
 

@@ -1,4 +1,4 @@
-"""The settings file that `coffee-agent enroll` writes: who may read it, what stays in it, and that it can be kept."""
+"""The settings file that `coffee-agent enroll` writes: its permissions, what stays in it, and that it can be kept."""
 
 import os
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_a_new_one_is_for_its_owner_alone_and_the_authority_for_all(tmp_path: Pa
     assert (file.parent / "enrolled-broker-ca.crt").stat().st_mode & 0o777 == 0o644
 
 
-def test_whom_the_cloud_trusts_no_more_the_machine_does_not_either(tmp_path: Path) -> None:
+def test_what_the_cloud_trusts_no_more_the_machine_does_not_either(tmp_path: Path) -> None:
     file = tmp_path / "agent.env"
     enrolment.write(file, msgspec.structs.replace(ANSWER, release_key="old-key"), "/dev/coffee-machine")
     said = enrolment.write(file, msgspec.structs.replace(ANSWER, mqtt_ca="", release_key=""), None)

@@ -94,7 +94,7 @@ def test_every_word_of_a_closed_list_is_named(name: str) -> None:
 
 
 def test_when_a_report_must_come_again_is_named() -> None:
-    """The cloud judges who is silent by it."""
+    """The cloud judges by it which agents are silent."""
     assert f"**must** come within {REPEAT_WITHIN_S:.0f} s of the first" in TEXT
 
 

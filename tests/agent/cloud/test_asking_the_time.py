@@ -163,7 +163,7 @@ def test_a_large_fleet_answers_a_greeting_one_after_the_other(world: World, link
 
 
 @pytest.mark.parametrize("hellos", [1, 3])
-def test_who_did_not_hear_the_first_hello_is_told_presence_once_more(
+def test_a_cloud_that_did_not_hear_the_first_hello_is_told_presence_once_more(
     hellos: int, world: World, link: Link, wire: OpenWire
 ) -> None:
     """A broker may keep nothing for it."""

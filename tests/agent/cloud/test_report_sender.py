@@ -225,7 +225,7 @@ def test_a_suspect_that_gets_through_is_one_no_more(database: SqliteFile, report
 
 
 class PickyDoor:
-    """A way to the broker that hangs up on whoever says a forbidden word."""
+    """A way to the broker that hangs up on a client that says a forbidden word."""
 
     def __init__(self, to_port: int, word: bytes) -> None:
         self._to_port = to_port

@@ -60,7 +60,7 @@ def test_a_place_taken_by_another_is_named_where_the_broker_says_so(
             thief = Client(broker.port, DEVICE).connect()
 
             def is_named() -> bool:
-                """Each throws the other off; who is saying something just then finds a dead line and no reason."""
+                """Each throws the other off; the one that is sending just then finds a dead line and no reason."""
                 if not thief.paho.is_connected():
                     thief.connect()
                 return "another client has taken our name" in caplog.text

@@ -327,7 +327,7 @@ def test_what_was_ordered_while_the_agent_restarted_is_poured(world: World) -> N
     assert world.cups() == 1
 
 
-def test_what_never_came_is_denied_by_whoever_was_there(world: World) -> None:
+def test_what_never_came_is_denied_by_a_journal_that_was_there(world: World) -> None:
     world.welcome()
     make = world.make()
     world.run(3)

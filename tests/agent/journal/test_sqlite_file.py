@@ -184,7 +184,7 @@ def die_before_remembering(folder: Path) -> None:
     (folder / MARK).touch()
     (folder / FILE).unlink()
     with SqliteFile.open(folder, NOW):
-        pass  # the mark is taken away by whoever has written down the loss
+        pass  # the mark is taken away by the program that has written down the loss
 
 
 @pytest.mark.parametrize("die", [lose, die_before_renaming, die_after_renaming, die_before_remembering])

@@ -80,7 +80,7 @@ def test_what_decides_is_read(command: int, body: dict[str, Any], means: dict[st
         (0xA1, {"msgId": 1, "faults": []}),
     ],
 )
-def test_who_is_meant_and_whether_it_was_done_is_never_guessed(command: int, body: dict[str, Any]) -> None:
+def test_which_order_is_meant_and_whether_it_was_done_is_never_guessed(command: int, body: dict[str, Any]) -> None:
     with pytest.raises(Malformed):
         read(command, **body)
 

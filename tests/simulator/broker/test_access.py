@@ -1,4 +1,4 @@
-"""Who may connect, publish and subscribe: the same rules in our broker's words and in Mosquitto's."""
+"""Which clients may connect, publish and subscribe: the same rules in our broker's words and in Mosquitto's."""
 
 import base64
 import hashlib

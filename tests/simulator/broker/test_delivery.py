@@ -1,4 +1,4 @@
-"""Publishing and subscribing, in both protocol versions: who gets what, in which order, how often."""
+"""Publishing and subscribing, in both protocol versions: which client gets what, in which order, how often."""
 
 import pytest
 

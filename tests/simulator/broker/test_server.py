@@ -96,7 +96,7 @@ def test_a_packet_larger_than_allowed_ends_its_connection(clients: Clients, root
         assert raw.is_hung_up()
 
 
-def test_who_does_not_introduce_itself_is_let_go(clients: Clients) -> None:
+def test_a_client_that_does_not_introduce_itself_is_let_go(clients: Clients) -> None:
     with Broker(limits=Limits(silence_before_connect_s=0.1)) as broker:
         assert clients.raw(broker.port).is_hung_up()
 

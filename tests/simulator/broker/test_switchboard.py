@@ -123,7 +123,7 @@ def test_more_messages_than_a_session_may_hold_are_dropped_and_counted(board: Sw
     assert _payloads(session) == ["0", "1", "2", "3", "4"]
 
 
-def test_messages_of_quality_zero_are_not_kept_for_who_is_away(board: Switchboard) -> None:
+def test_messages_of_quality_zero_are_not_kept_for_a_client_that_is_away(board: Switchboard) -> None:
     session = _open(board, "agent")
     _subscribe(board, session, qos=0)
     board.close(session, 0.0, with_will=True)
@@ -193,7 +193,7 @@ def test_subscriptions_are_bounded(board: Switchboard) -> None:
     assert codes == [1, 1, 0x97, 1]
 
 
-def test_shared_messages_go_to_who_is_connected(board: Switchboard) -> None:
+def test_shared_messages_go_to_a_client_that_is_connected(board: Switchboard) -> None:
     present, away = _open(board, "present"), _open(board, "away")
     for session in (present, away):
         _subscribe(board, session, "$share/group/#")

@@ -52,7 +52,7 @@ def test_a_link_is_built_like_the_public_sample() -> None:
     assert query["salt"] == checksum("tea", query["random"], query["ts"], "2", link.order_uuid)
 
 
-def test_who_mends_more_than_the_machine_is_told_of_a_repair_and_keeps_its_button(tmp_path: Path) -> None:
+def test_a_caller_that_mends_more_than_the_machine_is_told_of_a_repair_and_keeps_its_button(tmp_path: Path) -> None:
     """Regression: what the faults had closed at the cloud stayed closed, with no switch on and no button left."""
     repaired: list[str] = []
     with MachineSimulator(tty=tmp_path / "tty", timing=FAST, on_repair=lambda: repaired.append("now")) as running:

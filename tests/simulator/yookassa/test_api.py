@@ -1,4 +1,4 @@
-"""What each call may do to a payment in each status, and who may call."""
+"""What each call may do to a payment in each status, and which callers are let in."""
 
 import pytest
 import requests
