@@ -76,7 +76,7 @@ class CommandHandler:
             self._journal.log_after_commit(log.warning, words, extra=about(make))
         elif shortage := self._journal.sales_block.shortage():
             received = self._journal.get(make.command_id)
-            if received is None or not self._journal.mark_doubted(received):
+            if received is None or not self._journal.mark_unrecorded(received):
                 self._journal.finish(make.command_id, refused(AgentCode.STORAGE, shortage))
                 self._journal.log_after_commit(log.error, "refused: %s", shortage, extra=about(make))
 

@@ -21,7 +21,7 @@ from cloud.orders.models import NOT_POURED, Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.pour_again import FREE
 from cloud.orders.states import SEEN_POURED, STILL_OPEN, UNOBSERVED, Status, values_of
-from cloud.orders.undecided import PAYS
+from cloud.orders.waiting_return import PAYS
 
 LOOKS_BACK = timedelta(days=3)
 """What no index finds (an amount, the end of a number) is looked for so far back, unless a day is named."""
