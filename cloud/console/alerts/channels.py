@@ -17,54 +17,56 @@ from cloud.alerts.wording import undelivered
 from cloud.console.alerts import readers
 from cloud.console.alerts.readers import CHANNEL
 from cloud.console.alerts.routes import section
-from cloud.console.shell.desk import Desk, Done
+from cloud.console.shell.request_context import Done, RequestContext
 from cloud.console.shell.texts import DEFAULT_ZONE
 from cloud.database.transaction import Transaction
 from cloud.fleet.vault import Vault
 
 
 @section.page("/alerts/channels", Act.EDIT_ALERTS)
-def channels(desk: Desk) -> str:
+def channels(context: RequestContext) -> str:
     """Who is told, and a form for one more."""
-    with desk.read() as session:
-        found = readers.channels(session, desk.scope)
-        owners = readers.merchants(session, desk.scope)
-    return desk.render("alerts/channels.html", channels=found, owners=owners, kinds=_kinds(desk), platform=PLATFORM)
+    with context.read() as session:
+        found = readers.channels(session, context.scope)
+        owners = readers.merchants(session, context.scope)
+    return context.render(
+        "alerts/channels.html", channels=found, owners=owners, kinds=_kinds(context), platform=PLATFORM
+    )
 
 
 @section.act("/alerts/channels/add", Act.EDIT_ALERTS)
-def add_channel(desk: Desk) -> BaseResponse | str:
+def add_channel(context: RequestContext) -> BaseResponse | str:
     """One more channel; a webhook's secret is shown this once."""
-    owner = owner_named_in_form(desk)
-    vault = Vault(desk.cloud.settings.secret_key, desk.cloud.settings.old_secret_keys)
+    owner = owner_named_in_form(context)
+    vault = Vault(context.cloud.settings.secret_key, context.cloud.settings.old_secret_keys)
 
     def work(tx: Transaction) -> Done[tuple[Channel, str]]:
-        channel, secret = channel_settings.add(tx, owner, _terms(), vault, desk.now)
+        channel, secret = channel_settings.add(tx, owner, _terms(), vault, context.now)
         after = channel_settings.terms_of(channel)
         return Done((channel, secret), {}, after, Subject("channel", channel.id, owner))
 
     try:
-        channel, secret = desk.perform(Act.EDIT_ALERTS, Subject("channel", "", owner), "", work)
+        channel, secret = context.perform(Act.EDIT_ALERTS, Subject("channel", "", owner), "", work)
     except ChannelWrong as error:
-        return _wrong(desk, error, "alerts.channels")
+        return _wrong(context, error, "alerts.channels")
     if secret:
-        return desk.render("alerts/secret.html", channel=channel, secret=secret)
-    desk.say("alerts.channel_added")
-    return desk.go("alerts.channel", channel_id=channel.id)
+        return context.render("alerts/secret.html", channel=channel, secret=secret)
+    context.say("alerts.channel_added")
+    return context.go("alerts.channel", channel_id=channel.id)
 
 
 @section.page("/alerts/channels/<channel_id>", Act.EDIT_ALERTS, CHANNEL)
-def channel(desk: Desk, channel_id: str) -> str:
+def channel(context: RequestContext, channel_id: str) -> str:
     """How it is set up, its log, a test."""
-    with desk.read() as session:
+    with context.read() as session:
         found = session.get_one(Channel, channel_id)
         log = readers.attempts(session, channel_id)
-    why = partial(undelivered, language=desk.texts.language)
-    return desk.render("alerts/channel.html", channel=found, attempts=log, severities=_severities(desk), why=why)
+    why = partial(undelivered, language=context.texts.language)
+    return context.render("alerts/channel.html", channel=found, attempts=log, severities=_severities(context), why=why)
 
 
 @section.act("/alerts/channels/<channel_id>/save", Act.EDIT_ALERTS, CHANNEL)
-def save_channel(desk: Desk, channel_id: str) -> BaseResponse:
+def save_channel(context: RequestContext, channel_id: str) -> BaseResponse:
     """Set it up anew."""
 
     def work(tx: Transaction) -> Done[None]:
@@ -74,28 +76,28 @@ def save_channel(desk: Desk, channel_id: str) -> BaseResponse:
         return Done(None, *difference(before, channel_settings.terms_of(old)))
 
     try:
-        desk.perform(Act.EDIT_ALERTS, desk.about(), "", work)
+        context.perform(Act.EDIT_ALERTS, context.about(), "", work)
     except ChannelWrong as error:
-        return _wrong(desk, error, "alerts.channel", channel_id=channel_id)
-    desk.say("alerts.saved")
-    return desk.go("alerts.channel", channel_id=channel_id)
+        return _wrong(context, error, "alerts.channel", channel_id=channel_id)
+    context.say("alerts.saved")
+    return context.go("alerts.channel", channel_id=channel_id)
 
 
 @section.act("/alerts/channels/<channel_id>/test", Act.EDIT_ALERTS, CHANNEL)
-def test_channel(desk: Desk, channel_id: str) -> BaseResponse:
+def test_channel(context: RequestContext, channel_id: str) -> BaseResponse:
     """Have a test message sent."""
 
     def work(tx: Transaction) -> Done[None]:
-        channel_settings.test(tx, channel_id, desk.now)
+        channel_settings.test(tx, channel_id, context.now)
         return Done(None, after={"test": True})
 
-    desk.perform(Act.EDIT_ALERTS, desk.about(), "", work)
-    desk.say("alerts.test_sent")
-    return desk.go("alerts.channel", channel_id=channel_id)
+    context.perform(Act.EDIT_ALERTS, context.about(), "", work)
+    context.say("alerts.test_sent")
+    return context.go("alerts.channel", channel_id=channel_id)
 
 
 @section.act("/alerts/channels/<channel_id>/remove", Act.EDIT_ALERTS, CHANNEL)
-def remove_channel(desk: Desk, channel_id: str) -> BaseResponse:
+def remove_channel(context: RequestContext, channel_id: str) -> BaseResponse:
     """Tell nothing there any more."""
 
     def work(tx: Transaction) -> Done[None]:
@@ -103,33 +105,33 @@ def remove_channel(desk: Desk, channel_id: str) -> BaseResponse:
         channel_settings.remove(tx, channel_id)
         return Done(None, before, {})
 
-    desk.perform(Act.EDIT_ALERTS, desk.about(), "", work)
-    desk.say("alerts.channel_removed")
-    return desk.go("alerts.channels")
+    context.perform(Act.EDIT_ALERTS, context.about(), "", work)
+    context.say("alerts.channel_removed")
+    return context.go("alerts.channels")
 
 
 @section.act("/alerts/channels/<channel_id>/code", Act.EDIT_ALERTS, CHANNEL)
-def channel_code(desk: Desk, channel_id: str) -> str:
+def channel_code(context: RequestContext, channel_id: str) -> str:
     """A code that, written in a chat, makes that chat the channel's."""
 
     def work(tx: Transaction) -> Done[str]:
-        return Done(people.new_code(tx, "channel", channel_id, desk.now), after={"code": CHANGED})
+        return Done(people.new_code(tx, "channel", channel_id, context.now), after={"code": CHANGED})
 
-    code = desk.perform(Act.EDIT_ALERTS, desk.about(), "", work)
-    return desk.render("alerts/code.html", code=code, of_person=False)
+    code = context.perform(Act.EDIT_ALERTS, context.about(), "", work)
+    return context.render("alerts/code.html", code=code, of_person=False)
 
 
-def owner_named_in_form(desk: Desk) -> str:
+def owner_named_in_form(context: RequestContext) -> str:
     """Whose it is: named by the form; only an admin's may be nobody's (the platform's)."""
     owner = request.form.get("merchant", "")
-    if not owner and not desk.person.is_admin:
+    if not owner and not context.person.is_admin:
         raise BadRequest
     return owner
 
 
-def _wrong(desk: Desk, error: ChannelWrong, view: str, **named: str) -> BaseResponse:
-    desk.say(f"alerts.wrong.{str(error).replace(' ', '_')}", good=False)
-    return desk.go(view, **named)
+def _wrong(context: RequestContext, error: ChannelWrong, view: str, **named: str) -> BaseResponse:
+    context.say(f"alerts.wrong.{str(error).replace(' ', '_')}", good=False)
+    return context.go(view, **named)
 
 
 def _terms(kind: str = "") -> ChannelTerms:
@@ -149,9 +151,9 @@ def _time(text: str) -> time | None:
         raise ChannelWrong("quiet hours") from error
 
 
-def _kinds(desk: Desk) -> list[tuple[str, str]]:
-    return [(kind, str(desk.texts(f"alerts.kind.{kind}"))) for kind in KINDS]
+def _kinds(context: RequestContext) -> list[tuple[str, str]]:
+    return [(kind, str(context.texts(f"alerts.kind.{kind}"))) for kind in KINDS]
 
 
-def _severities(desk: Desk) -> list[tuple[str, str]]:
-    return [(each.value, str(desk.texts(f"alerts.severity.{each.value}"))) for each in Severity]
+def _severities(context: RequestContext) -> list[tuple[str, str]]:
+    return [(each.value, str(context.texts(f"alerts.severity.{each.value}"))) for each in Severity]

@@ -21,10 +21,10 @@ from cloud.console.alerts.texts_ru import RU
 from cloud.console.alerts.what_to_do_en import WHAT_TO_DO_EN
 from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
 from cloud.console.alerts.where_to_act import link_of
-from cloud.console.shell.desk import MOST_REPEATED, Desk, Done
 from cloud.console.shell.kinds import DEVICE
 from cloud.console.shell.machines import machines_in, zones_of
 from cloud.console.shell.paging import Key
+from cloud.console.shell.request_context import MOST_REPEATED, Done, RequestContext
 from cloud.console.shell.section import Nav, Section
 from cloud.database.transaction import Transaction
 from cloud.fleet.zones import zone
@@ -40,10 +40,10 @@ MAINTENANCE = {hours: timedelta(hours=int(hours)) for hours in ("2", "8", "24", 
 class Sayer:
     """Says incidents in the words of the messages, in the language of the page and the time of their machines."""
 
-    def __init__(self, desk: Desk, zones: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(self, context: RequestContext, zones: Mapping[str, str] = MappingProxyType({})) -> None:
         """`zones` are those of machines; what is of none is told in the time of the page."""
-        self._now = desk.now
-        self._texts = desk.texts
+        self._now = context.now
+        self._texts = context.texts
         self._zones = zones
 
     def title(self, incident: Incident) -> str:
@@ -64,107 +64,109 @@ class Sayer:
 
 
 @section.page("/alerts", Act.SEE_INCIDENTS)
-def overview(desk: Desk) -> str:
+def overview(context: RequestContext) -> str:
     """What is wrong now, then what was."""
     after = Key.read(request.args.get("after", ""))
-    with desk.read() as session:
-        now_open = [] if after else readers.open_incidents(session, desk.scope)
-        past = readers.past_incidents(session, desk.scope, after)
-        muted = readers.mutes(session, desk.scope, desk.now)
-        machines = machines_in(session, desk.person.scope(Act.EDIT_ALERTS))
+    with context.read() as session:
+        now_open = [] if after else readers.open_incidents(session, context.scope)
+        past = readers.past_incidents(session, context.scope, after)
+        muted = readers.mutes(session, context.scope, context.now)
+        machines = machines_in(session, context.person.scope(Act.EDIT_ALERTS))
         told_of = [one.subject for one in (*now_open, *past.items)] + [one.device_uuid for one in muted]
         zones = zones_of(session, told_of)
-    return desk.render(
-        "alerts/overview.html", now_open=now_open, past=past, mutes=muted, machines=machines, say=Sayer(desk, zones),
+    return context.render(
+        "alerts/overview.html", now_open=now_open, past=past, mutes=muted, machines=machines, say=Sayer(context, zones),
         first=not after, hours=[*MAINTENANCE],
     )  # fmt: skip
 
 
 @section.page("/alerts/now", Act.SEE_INCIDENTS)
-def open_now(desk: Desk) -> str:
+def open_now(context: RequestContext) -> str:
     """The part of the overview that is live."""
-    with desk.read() as session:
-        now_open = readers.open_incidents(session, desk.scope)
+    with context.read() as session:
+        now_open = readers.open_incidents(session, context.scope)
         zones = zones_of(session, [one.subject for one in now_open])
-    return desk.render("alerts/open_now.html", now_open=now_open, say=Sayer(desk, zones))
+    return context.render("alerts/open_now.html", now_open=now_open, say=Sayer(context, zones))
 
 
 @section.page("/alerts/<incident_id>", Act.SEE_INCIDENTS, INCIDENT)
-def show(desk: Desk, incident_id: str) -> str:
+def show(context: RequestContext, incident_id: str) -> str:
     """One trouble, what was told of it, and what can be done."""
-    with desk.read() as session:
+    with context.read() as session:
         incident = readers.incident(session, incident_id)
         told = readers.told_about(session, incident_id)
-    runbook = desk.cloud.settings.runbook_url
-    return desk.render(
-        "alerts/show.html", incident=incident, told=told, say=Sayer(desk), subject=desk.about(),
-        runbook=runbook + page_of(incident.kind) if runbook else "", where=link_of(incident, desk),
+    runbook = context.cloud.settings.runbook_url
+    return context.render(
+        "alerts/show.html", incident=incident, told=told, say=Sayer(context), subject=context.about(),
+        runbook=runbook + page_of(incident.kind) if runbook else "", where=link_of(incident, context),
     )  # fmt: skip
 
 
 @section.act("/alerts/<incident_id>/acknowledge", Act.ACKNOWLEDGE, INCIDENT)
-def acknowledge(desk: Desk, incident_id: str) -> BaseResponse:
+def acknowledge(context: RequestContext, incident_id: str) -> BaseResponse:
     """Somebody looks after it."""
 
     def work(tx: Transaction) -> Done[None]:
-        handling.acknowledge(tx, incident_id, desk.author.name, desk.now)
+        handling.acknowledge(tx, incident_id, context.author.name, context.now)
         return Done(None, {"acknowledged": False}, {"acknowledged": True})
 
-    return _handled(desk, incident_id, work, "alerts.acknowledged")
+    return _handled(context, incident_id, work, "alerts.acknowledged")
 
 
 @section.act("/alerts/<incident_id>/snooze", Act.ACKNOWLEDGE, INCIDENT)
-def snooze(desk: Desk, incident_id: str) -> BaseResponse:
+def snooze(context: RequestContext, incident_id: str) -> BaseResponse:
     """Nothing is told of it for a while."""
-    until = desk.now + SNOOZES.get(request.form.get("hours", ""), handling.SNOOZE)
+    until = context.now + SNOOZES.get(request.form.get("hours", ""), handling.SNOOZE)
 
     def work(tx: Transaction) -> Done[None]:
-        handling.snooze(tx, incident_id, until, desk.now)
+        handling.snooze(tx, incident_id, until, context.now)
         return Done(None, after={"snoozed_until": until.isoformat()})
 
-    return _handled(desk, incident_id, work, "alerts.snoozed")
+    return _handled(context, incident_id, work, "alerts.snoozed")
 
 
 @section.act("/alerts/link-me", Act.OWN_ACCOUNT)
-def link_me(desk: Desk) -> str:
+def link_me(context: RequestContext) -> str:
     """A code that, written to the bot, lets one's own presses count."""
 
     def work(tx: Transaction) -> Done[str]:
-        return Done(people.new_code(tx, "person", desk.person.user_id, desk.now), after={"code": CHANGED})
+        return Done(people.new_code(tx, "person", context.person.user_id, context.now), after={"code": CHANGED})
 
-    me = Subject("user", desk.person.user_id)
-    return desk.render("alerts/code.html", code=desk.perform(Act.OWN_ACCOUNT, me, "", work), of_person=True)
+    me = Subject("user", context.person.user_id)
+    return context.render("alerts/code.html", code=context.perform(Act.OWN_ACCOUNT, me, "", work), of_person=True)
 
 
 @section.act("/alerts/maintenance", Act.EDIT_ALERTS)
-def maintain(desk: Desk) -> BaseResponse:
+def maintain(context: RequestContext) -> BaseResponse:
     """A machine is worked on: nothing new is told of it for a while; or it is done."""
     device, why = request.form.get("device", "").strip(), request.form.get("why", "").strip()
     is_over = "over" in request.form
-    until = desk.now + MAINTENANCE.get(request.form.get("hours", ""), timedelta(hours=2))
-    with desk.read() as session:
+    until = context.now + MAINTENANCE.get(request.form.get("hours", ""), timedelta(hours=2))
+    with context.read() as session:
         subject = DEVICE.find(session, device)
     if subject is None:
-        desk.say("shell.no_machine", good=False, name=device[:MOST_REPEATED])
-        return desk.go("alerts.overview")
+        context.say("shell.no_machine", good=False, name=device[:MOST_REPEATED])
+        return context.go("alerts.overview")
 
     def work(tx: Transaction) -> Done[None]:
         before = handling.muted(tx.session, subject.merchant_id, device)
         if is_over:
             handling.unmute(tx, subject.merchant_id, device)
         else:
-            handling.mute(tx, subject.merchant_id, device, until, desk.author.name, why, desk.now)
+            handling.mute(tx, subject.merchant_id, device, until, context.author.name, why, context.now)
         return Done(None, before, handling.muted(tx.session, subject.merchant_id, device))
 
-    desk.perform(Act.EDIT_ALERTS, subject, why, work)
-    desk.say("alerts.maintenance_over" if is_over else "alerts.maintenance_begun")
-    return desk.go("alerts.overview")
+    context.perform(Act.EDIT_ALERTS, subject, why, work)
+    context.say("alerts.maintenance_over" if is_over else "alerts.maintenance_begun")
+    return context.go("alerts.overview")
 
 
-def _handled(desk: Desk, incident_id: str, work: Callable[[Transaction], Done[None]], said: str) -> BaseResponse:
+def _handled(
+    context: RequestContext, incident_id: str, work: Callable[[Transaction], Done[None]], said: str
+) -> BaseResponse:
     try:
-        desk.perform(Act.ACKNOWLEDGE, desk.about(), "", work)
-        desk.say(said)
+        context.perform(Act.ACKNOWLEDGE, context.about(), "", work)
+        context.say(said)
     except handling.Over:
-        desk.say("alerts.is_over", good=False)
-    return desk.go("alerts.show", incident_id=incident_id)
+        context.say("alerts.is_over", good=False)
+    return context.go("alerts.show", incident_id=incident_id)

@@ -14,37 +14,37 @@ from cloud.alerts.rule_settings import RuleOfKind, rules_of, set_rules
 from cloud.console.alerts import readers
 from cloud.console.alerts.channels import owner_named_in_form
 from cloud.console.alerts.routes import section
-from cloud.console.shell.desk import Desk, Done
+from cloud.console.shell.request_context import Done, RequestContext
 from cloud.database.transaction import Transaction
 
 __all__ = ["section"]
 
 
 @section.page("/alerts/rules", Act.EDIT_ALERTS)
-def rules(desk: Desk) -> str:
+def rules(context: RequestContext) -> str:
     """What is watched, for one merchant."""
-    with desk.read() as session:
-        owners = readers.merchants(session, desk.scope)
+    with context.read() as session:
+        owners = readers.merchants(session, context.scope)
         chosen = request.args.get("of", owners[0][0] if owners else "")
-        if not desk.scope.covers(chosen):
+        if not context.scope.covers(chosen):
             raise BadRequest
         found = rules_of(session, chosen)
-    return desk.render("alerts/rules.html", rules=found, owners=owners, chosen=chosen)
+    return context.render("alerts/rules.html", rules=found, owners=owners, chosen=chosen)
 
 
 @section.act("/alerts/rules/save", Act.EDIT_ALERTS)
-def save_rules(desk: Desk) -> BaseResponse:
+def save_rules(context: RequestContext) -> BaseResponse:
     """What is watched from now on."""
-    owner = owner_named_in_form(desk)
+    owner = owner_named_in_form(context)
 
     def work(tx: Transaction) -> Done[None]:
         before = rules_of(tx.session, owner)
         set_rules(tx, owner, {kind: _wanted(kind, rule) for kind, rule in before.items()})
         return Done(None, *difference(told(before), told(rules_of(tx.session, owner))))
 
-    desk.perform(Act.EDIT_ALERTS, Subject("alert_rules", owner, owner), "", work)
-    desk.say("alerts.saved")
-    return desk.go("alerts.rules", of=owner)
+    context.perform(Act.EDIT_ALERTS, Subject("alert_rules", owner, owner), "", work)
+    context.say("alerts.saved")
+    return context.go("alerts.rules", of=owner)
 
 
 def _minutes(text: str) -> float | None:

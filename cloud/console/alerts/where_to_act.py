@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cloud.access.acts import Act
 from cloud.alerts.incident import Incident
 from cloud.alerts.kinds import OF_A_MACHINE, Kind
-from cloud.console.shell.desk import Desk, address
+from cloud.console.shell.request_context import RequestContext, address
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ PLACES: Mapping[Kind, Place] = {
 """Where a kind is not named, nothing can be done in the console."""
 
 
-def link_of(incident: Incident, desk: Desk) -> tuple[str, str]:
+def link_of(incident: Incident, context: RequestContext) -> tuple[str, str]:
     """Its address and its name; both empty where there is none, or none for this person."""
     place = PLACES.get(incident.kind)
-    if place is None or not desk.may(place.act):
+    if place is None or not context.may(place.act):
         return "", ""
     named = {"device_uuid": incident.subject} if place is _MACHINE else {}
-    return address(place.view, **named), str(desk.texts(place.name))
+    return address(place.view, **named), str(context.texts(place.name))

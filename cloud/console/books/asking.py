@@ -6,17 +6,17 @@ from flask import request
 
 from cloud.books.period import DEFAULT, read_period
 from cloud.books.reading import Asked
-from cloud.console.shell.desk import Desk
 from cloud.console.shell.machines import zones_in
+from cloud.console.shell.request_context import RequestContext
 from cloud.fleet.zones import day_at
 
 
-def asked(desk: Desk) -> Asked:
+def asked(context: RequestContext) -> Asked:
     """By address or form: a preset number of days, or two days, and perhaps one machine."""
     said = request.values
-    since, until = (desk.day(said.get(name, "")) for name in ("since", "until"))
-    period = read_period(said.get("days", ""), since, until, _today(desk))
-    return Asked(desk.scope, period, said.get("machine", "").strip()[:64])
+    since, until = (context.day(said.get(name, "")) for name in ("since", "until"))
+    period = read_period(said.get("days", ""), since, until, _today(context))
+    return Asked(context.scope, period, said.get("machine", "").strip()[:64])
 
 
 def preset() -> str:
@@ -24,8 +24,8 @@ def preset() -> str:
     return request.args.get("days", "" if request.args.get("since") else DEFAULT)
 
 
-def _today(desk: Desk) -> date:
+def _today(context: RequestContext) -> date:
     """The latest day that it is anywhere among the machines: what they sell now belongs to it, each in its own time."""
-    with desk.read() as session:
-        zones = zones_in(session, desk.scope)
-    return max((day_at(desk.now, zone) for zone in zones), default=day_at(desk.now, desk.texts.zone.key))
+    with context.read() as session:
+        zones = zones_in(session, context.scope)
+    return max((day_at(context.now, zone) for zone in zones), default=day_at(context.now, context.texts.zone.key))

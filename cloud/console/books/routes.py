@@ -15,8 +15,8 @@ from cloud.books.reading import by_provider, read_provider_days
 from cloud.console.books.asking import asked, preset
 from cloud.console.books.texts_en import EN
 from cloud.console.books.texts_ru import RU
-from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.machines import machines_in
+from cloud.console.shell.request_context import Done, RequestContext
 from cloud.console.shell.section import Kind as Thing
 from cloud.console.shell.section import Nav, Section
 from cloud.database.transaction import Transaction
@@ -39,34 +39,34 @@ SHOWN = 62
 
 
 @section.page("/books", Act.SEE_MONEY)
-def show(desk: Desk) -> str:
+def show(context: RequestContext) -> str:
     """Taken, returned, kept by the provider, and what is left: together, by provider, by day."""
-    wanted = asked(desk)
-    with desk.read() as session:
+    wanted = asked(context)
+    with context.read() as session:
         days = list(read_provider_days(session, wanted))
-        machines = machines_in(session, desk.scope)
+        machines = machines_in(session, context.scope)
         behind = is_behind(session)
-    exporting = desk.scope_of(Act.EXPORT)
-    exports_all = exporting == desk.scope  # else a file would not be of the sums it stands beside
+    exporting = context.scope_of(Act.EXPORT)
+    exports_all = exporting == context.scope  # else a file would not be of the sums it stands beside
     providers, whole = by_provider(days), ProviderSums()
     for sums in providers.values():
         whole.add(*sums.stored())
-    return desk.render(
+    return context.render(
         "books/show.html", period=wanted.period, machine=wanted.device_uuid, machines=machines, preset=preset(),
         presets=list(PRESETS), whole=whole, providers=sorted(providers.items()), days=days[:-SHOWN - 1:-1],
-        more=len(days) > SHOWN, kinds=list(KINDS), behind=behind, whose=_whose(desk),
-        exports_all=exports_all, exports_some=not exporting.is_empty, **(_files(desk) if exports_all else {}),
+        more=len(days) > SHOWN, kinds=list(KINDS), behind=behind, whose=_whose(context),
+        exports_all=exports_all, exports_some=not exporting.is_empty, **(_files(context) if exports_all else {}),
     )  # fmt: skip
 
 
 @section.page("/books/files/<book>.csv", Act.EXPORT)
-def file(desk: Desk, book: str) -> Response:
+def file(context: RequestContext, book: str) -> Response:
     """One kind of book, at once, as a file that Excel opens."""
     kind = KINDS.get(book)
     if kind is None:
         raise NotFound
-    wanted, words = asked(desk), words_of(desk, kind)
-    text = as_csv(kind.head(words), lines_of(desk.database, kind, wanted, words))
+    wanted, words = asked(context), words_of(context, kind)
+    text = as_csv(kind.head(words), lines_of(context.database, kind, wanted, words))
     response = Response(text.encode(), mimetype="text/csv; charset=utf-8")
     name = f"{kind.name}-{wanted.period.first}-{wanted.period.last}.csv"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
@@ -74,47 +74,47 @@ def file(desk: Desk, book: str) -> Response:
 
 
 @section.page("/books/exports", Act.EXPORT)
-def files(desk: Desk) -> str:
+def files(context: RequestContext) -> str:
     """What has been asked for and how far it has come; the part of the page that renews itself."""
-    return desk.render("books/files.html", **_files(desk))
+    return context.render("books/files.html", **_files(context))
 
 
 @section.act("/books/exports", Act.EXPORT)
-def prepare(desk: Desk) -> BaseResponse:
+def prepare(context: RequestContext) -> BaseResponse:
     """Have a worker make a file."""
-    merchant, kind = _whose(desk), KINDS.get(request.form.get("book", ""))
+    merchant, kind = _whose(context), KINDS.get(request.form.get("book", ""))
     if not merchant or kind is None:
-        desk.say("books.one_company", good=False)
-        return desk.go("books.show")
-    wanted = asked(desk)
-    words = {**words_of(desk, kind), "title": str(desk.texts(f"books.file.{kind.name}"))}
+        context.say("books.one_company", good=False)
+        return context.go("books.show")
+    wanted = asked(context)
+    words = {**words_of(context, kind), "title": str(context.texts(f"books.file.{kind.name}"))}
     told = {"book": kind.name, "since": f"{wanted.period.first}", "until": f"{wanted.period.last}"}
-    who = (desk.person.user_id, desk.author.name)
+    who = (context.person.user_id, context.author.name)
 
     def work(tx: Transaction) -> Done[None]:
-        made = exports.ask(tx, merchant, who, kind.name, wanted, words, desk.now)
+        made = exports.ask(tx, merchant, who, kind.name, wanted, words, context.now)
         return Done(None, None, told, Subject("export", made.id, merchant))
 
     try:
-        desk.perform(Act.EXPORT, Subject("export", "", merchant), "", work)
+        context.perform(Act.EXPORT, Subject("export", "", merchant), "", work)
     except exports.TooMany:
-        desk.say("books.too_many", good=False)
-    return desk.go(
+        context.say("books.too_many", good=False)
+    return context.go(
         "books.show", since=wanted.period.first, until=wanted.period.last, machine=wanted.device_uuid or None
     )
 
 
 @section.page("/books/exports/<export_id>/file", Act.EXPORT, EXPORT)
-def fetch(desk: Desk, export_id: str) -> Response:
+def fetch(context: RequestContext, export_id: str) -> Response:
     """The file, to whoever may have it at this moment."""
-    with desk.read() as session:
+    with context.read() as session:
         export = exports.find(session, export_id)
-    if export is None or export.expires_at <= desk.now:
+    if export is None or export.expires_at <= context.now:
         raise NotFound
     if export.state != exports.State.READY:
         raise Conflict
-    desk.perform(Act.EXPORT, desk.about(), "", lambda _: Done(None, None, {"fetched": export.kind}))
-    response = Response(exports.read(desk.database, export.id), mimetype=XLSX)
+    context.perform(Act.EXPORT, context.about(), "", lambda _: Done(None, None, {"fetched": export.kind}))
+    response = Response(exports.read(context.database, export.id), mimetype=XLSX)
     response.content_length = export.size
     name = f"{export.kind}-{export.first}-{export.last}.xlsx"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
@@ -122,28 +122,28 @@ def fetch(desk: Desk, export_id: str) -> Response:
 
 
 @section.act("/books/exports/<export_id>/remove", Act.EXPORT, EXPORT)
-def remove(desk: Desk, export_id: str) -> BaseResponse:
+def remove(context: RequestContext, export_id: str) -> BaseResponse:
     """It is not needed any more."""
 
     def work(tx: Transaction) -> Done[None]:
         exports.remove(tx, export_id)
         return Done(None, {"kept": True}, {"kept": False})
 
-    desk.perform(Act.EXPORT, desk.about(), "", work)
-    return desk.go("books.show")
+    context.perform(Act.EXPORT, context.about(), "", work)
+    return context.go("books.show")
 
 
-def _files(desk: Desk) -> dict[str, object]:
-    with desk.read() as session:
-        made = exports.of_merchant(session, desk.scope, desk.now)
+def _files(context: RequestContext) -> dict[str, object]:
+    with context.read() as session:
+        made = exports.of_merchant(session, context.scope, context.now)
     return {"made": made, "renewed_s": RENEWED_S if any(one.is_open for one in made) else 0}
 
 
-def _whose(desk: Desk) -> str:
+def _whose(context: RequestContext) -> str:
     """The one merchant the page is about; a file is always of one."""
-    return next(iter(desk.scope.merchants)) if len(desk.scope.merchants) == 1 else ""
+    return next(iter(context.scope.merchants)) if len(context.scope.merchants) == 1 else ""
 
 
-def words_of(desk: Desk, kind: Kind) -> Words:
+def words_of(context: RequestContext, kind: Kind) -> Words:
     """All a file of this kind says, in the reader's language."""
-    return {key: str(desk.texts(f"books.{key}")) for key in kind.keys}
+    return {key: str(context.texts(f"books.{key}")) for key in kind.keys}

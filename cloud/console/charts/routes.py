@@ -12,8 +12,8 @@ from cloud.console.charts.drawing import Chart, bars, shades
 from cloud.console.charts.reading import Sums, read_sold, read_sums
 from cloud.console.charts.texts_en import EN
 from cloud.console.charts.texts_ru import RU
-from cloud.console.shell.desk import Desk
 from cloud.console.shell.machines import machines_in
+from cloud.console.shell.request_context import RequestContext
 from cloud.console.shell.section import Nav, Section
 from cloud.orders.sales_days import is_behind
 
@@ -33,22 +33,22 @@ class Compared(NamedTuple):
 
 
 @section.page("/charts", Act.SEE_CHARTS)
-def show(desk: Desk) -> str:
+def show(context: RequestContext) -> str:
     """Sales of a period against the one before."""
-    wanted = asked(desk)
+    wanted = asked(context)
     period, machine = wanted.period, wanted.device_uuid
-    with desk.read() as session:
-        sold = read_sold(session, desk.scope, period, machine)
-        earlier = read_sums(session, desk.scope, period.before, machine)
-        machines = machines_in(session, desk.scope)
+    with context.read() as session:
+        sold = read_sold(session, context.scope, period, machine)
+        earlier = read_sums(session, context.scope, period.before, machine)
+        machines = machines_in(session, context.scope)
         behind = is_behind(session)
-    return desk.render(
+    return context.render(
         "charts/show.html", period=period, machine=machine, machines=machines, sold=sold,
         before=Sums(sum(one.cups for one in earlier.values()), 0, sum(one.kept for one in earlier.values())),
         preset=preset(), presets=list(PRESETS), behind=behind,
-        cups=_days(desk, period, sold.by_day, earlier, lambda one: one.cups),
-        sums=_days(desk, period, sold.by_day, earlier, lambda one: one.kept / 100),
-        failures=_days(desk, period, sold.by_day, earlier, lambda one: one.failed), week=shades(sold.week),
+        cups=_days(context, period, sold.by_day, earlier, lambda one: one.cups),
+        sums=_days(context, period, sold.by_day, earlier, lambda one: one.kept / 100),
+        failures=_days(context, period, sold.by_day, earlier, lambda one: one.failed), week=shades(sold.week),
         compared=Compared.of,
     )  # fmt: skip
 
@@ -71,15 +71,19 @@ class Days:
 
 
 def _days(
-    desk: Desk, period: Period, sold: dict[date, Sums], before: dict[date, Sums], value: Callable[[Sums], float]
+    context: RequestContext,
+    period: Period,
+    sold: dict[date, Sums],
+    before: dict[date, Sums],
+    value: Callable[[Sums], float],
 ) -> Days:
     nothing, dates = Sums(), list(period.days())
     return Days(
-        [_day(desk, day) for day in dates],
+        [_day(context, day) for day in dates],
         [value(sold.get(day, nothing)) for day in dates],
         [value(before.get(day, nothing)) for day in period.before.days()],
     )
 
 
-def _day(desk: Desk, day: date) -> str:
-    return f"{day.day:02}.{day.month:02}" if desk.texts.language == "ru" else f"{day:%d %b}"
+def _day(context: RequestContext, day: date) -> str:
+    return f"{day.day:02}.{day.month:02}" if context.texts.language == "ru" else f"{day:%d %b}"

@@ -18,8 +18,8 @@ from cloud.console.orders.acting import asker, attempt, shown_in
 from cloud.console.orders.facts import Told
 from cloud.console.orders.sentence import sentence
 from cloud.console.orders.verdict import verdict
-from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.paging import AFTER, Key, Listed
+from cloud.console.shell.request_context import Done, RequestContext
 from cloud.console.shell.section import Kind, Nav, Section
 from cloud.database.transaction import Transaction
 from cloud.fleet.zones import zone
@@ -72,88 +72,88 @@ class Shown:
 
 
 @section.page("/claims", Act.SEE_CLAIMS)
-def list(desk: Desk) -> str:
+def list(context: RequestContext) -> str:
     """What waits for a person's word."""
     wanted = request.args.get("state", "")
     state = ClaimState(wanted) if wanted in set(ClaimState) else ClaimState.OPEN
-    with desk.read() as session:
-        found = claims_in(session, desk.scope, state, Key.read(request.args.get(AFTER, "")))
-        waiting = requests_in(session, desk.scope, desk.now)
-    shown = Listed([_shown(desk, one) for one in found.items], found.next)
-    return desk.render("claims/list.html", found=shown, requests=[_shown(desk, one) for one in waiting],
-                       states=[one.value for one in ClaimState], chosen=state.value)  # fmt: skip
+    with context.read() as session:
+        found = claims_in(session, context.scope, state, Key.read(request.args.get(AFTER, "")))
+        waiting = requests_in(session, context.scope, context.now)
+    shown = Listed([_shown(context, one) for one in found.items], found.next)
+    return context.render("claims/list.html", found=shown, requests=[_shown(context, one) for one in waiting],
+                          states=[one.value for one in ClaimState], chosen=state.value)  # fmt: skip
 
 
 @section.act("/claims/<claim_id>/answer", Act.ANSWER_CLAIM, CLAIM)
-def answer(desk: Desk, claim_id: str) -> BaseResponse:
+def answer(context: RequestContext, claim_id: str) -> BaseResponse:
     """Answer the buyer, and close the claim if he wants."""
     resolves = request.form.get("then") == "resolved"
     words, shown = request.form.get("answer", ""), shown_in(request.form.get("said", ""))
 
     def work(tx: Transaction) -> Done[str]:
-        by = desk.person.name or desk.person.email
-        claim = claims.answer(tx, int(claim_id), by, words, desk.now, resolves=resolves, shown=shown)
+        by = context.person.name or context.person.email
+        claim = claims.answer(tx, int(claim_id), by, words, context.now, resolves=resolves, shown=shown)
         return Done(claim.order_id, None, {"order": claim.order_id, "state": claim.state})
 
-    order_id = attempt(desk, Act.ANSWER_CLAIM, "", work)
+    order_id = attempt(context, Act.ANSWER_CLAIM, "", work)
     if order_id is not None:
-        desk.say(f"claims.done.{'resolved' if resolves else 'answered'}")
-        return desk.go("orders.show", order_id=order_id)
-    with desk.read() as session:
+        context.say(f"claims.done.{'resolved' if resolves else 'answered'}")
+        return context.go("orders.show", order_id=order_id)
+    with context.read() as session:
         order_id = session.get_one(Claim, int(claim_id)).order_id
     typed.keep(order_id, "answer", words)
-    return desk.go("orders.show", order_id=order_id)
+    return context.go("orders.show", order_id=order_id)
 
 
 @section.act("/claims/requests/<request_id>/approve", Act.APPROVE_RETURN, REQUEST)
-def approve(desk: Desk, request_id: str) -> BaseResponse:
+def approve(context: RequestContext, request_id: str) -> BaseResponse:
     """A second person says yes; the only one there is, having shown again who he is."""
-    asked, by = _asked(desk, int(request_id))
+    asked, by = _asked(context, int(request_id))
 
     def work(tx: Transaction) -> Done[ReturnRequest]:
         if is_same_person(asked.requested_by, by.name) and by.is_alone:
             if not by.stepped_up:
                 raise StepUpNeeded
-            decided = return_requests.approve_alone(tx, asked.id, by, desk.now)
+            decided = return_requests.approve_alone(tx, asked.id, by, context.now)
         else:
-            decided = return_requests.approve(tx, asked.id, by.name, desk.now)
+            decided = return_requests.approve(tx, asked.id, by.name, context.now)
         return Done(decided, {"state": asked.state}, _told(decided))
 
-    return _decided(desk, asked, attempt(desk, Act.APPROVE_RETURN, "", work), "approved")
+    return _decided(context, asked, attempt(context, Act.APPROVE_RETURN, "", work), "approved")
 
 
 @section.act("/claims/requests/<request_id>/decline", Act.REQUEST_RETURN, REQUEST)
-def decline(desk: Desk, request_id: str) -> BaseResponse:
+def decline(context: RequestContext, request_id: str) -> BaseResponse:
     """Who may approve says no; who asked takes it back."""
-    asked, by = _asked(desk, int(request_id))
+    asked, by = _asked(context, int(request_id))
     words = request.form.get("words", "")
 
     def work(tx: Transaction) -> Done[ReturnRequest]:
-        if not is_same_person(asked.requested_by, by.name) and not desk.may(Act.APPROVE_RETURN):
+        if not is_same_person(asked.requested_by, by.name) and not context.may(Act.APPROVE_RETURN):
             raise return_requests.NotAllowed("second_person", "who may approve declines")
-        decided = return_requests.decline(tx, asked.id, by.name, words, desk.now)
+        decided = return_requests.decline(tx, asked.id, by.name, words, context.now)
         return Done(decided, {"state": asked.state}, _told(decided))
 
-    return _decided(desk, asked, attempt(desk, Act.REQUEST_RETURN, words, work), "declined")
+    return _decided(context, asked, attempt(context, Act.REQUEST_RETURN, words, work), "declined")
 
 
-def _asked(desk: Desk, number: int) -> tuple[ReturnRequest, Asker]:
-    with desk.read() as session:
-        return session.get_one(ReturnRequest, number), asker(desk, session, desk.about().merchant_id)
+def _asked(context: RequestContext, number: int) -> tuple[ReturnRequest, Asker]:
+    with context.read() as session:
+        return session.get_one(ReturnRequest, number), asker(context, session, context.about().merchant_id)
 
 
 def _told(decided: ReturnRequest) -> dict[str, object]:
     return {"order": decided.order_id, "state": decided.state, "kopecks": decided.kopecks}
 
 
-def _decided(desk: Desk, asked: ReturnRequest, decided: ReturnRequest | None, how: str) -> BaseResponse:
+def _decided(context: RequestContext, asked: ReturnRequest, decided: ReturnRequest | None, how: str) -> BaseResponse:
     if decided is not None:
-        desk.say(f"claims.done.{how}", price=desk.texts.price(decided.kopecks))
-    return desk.go("orders.show", order_id=asked.order_id)
+        context.say(f"claims.done.{how}", price=context.texts.price(decided.kopecks))
+    return context.go("orders.show", order_id=asked.order_id)
 
 
-def _shown(desk: Desk, one: ListedClaim | ListedRequest) -> Shown:
+def _shown(context: RequestContext, one: ListedClaim | ListedRequest) -> Shown:
     told = one.told
-    sums = desk.person.may(Act.SEE_SUMS, told.merchant_id, told.device_uuid)
-    may_decide = desk.person.may(Act.APPROVE_RETURN, told.merchant_id, told.device_uuid)
-    return Shown(one, told, sentence(desk.texts, verdict(told.facts), zone(told.zone), sums=sums), sums, may_decide)
+    sums = context.person.may(Act.SEE_SUMS, told.merchant_id, told.device_uuid)
+    may_decide = context.person.may(Act.APPROVE_RETURN, told.merchant_id, told.device_uuid)
+    return Shown(one, told, sentence(context.texts, verdict(told.facts), zone(told.zone), sums=sums), sums, may_decide)

@@ -13,8 +13,8 @@ from cloud.access.journal import CHANGED
 from cloud.console.enrolment.readers import Machine, machine, machines_in
 from cloud.console.enrolment.texts_en import EN
 from cloud.console.enrolment.texts_ru import RU
-from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.kinds import DEVICE
+from cloud.console.shell.request_context import Done, RequestContext
 from cloud.console.shell.section import Nav, Section
 from cloud.courier.enrolment_route import codes_of
 from cloud.database.transaction import Transaction
@@ -28,57 +28,57 @@ section = Section("enrolment", {"ru": RU, "en": EN}, Nav("enrolment.list", Act.E
 
 
 @section.page("/enrolment", Act.ENROL)
-def list(desk: Desk) -> str:
+def list(context: RequestContext) -> str:
     """Every machine with an agent, and how far it has come."""
-    with desk.read() as session:
-        found = machines_in(session, desk.scope, request.args.get("after", ""), desk.now)
-    return desk.render("enrolment/list.html", found=found)
+    with context.read() as session:
+        found = machines_in(session, context.scope, request.args.get("after", ""), context.now)
+    return context.render("enrolment/list.html", found=found)
 
 
 @section.page("/enrolment/<device_uuid>", Act.ENROL, DEVICE)
-def show(desk: Desk, device_uuid: str) -> str:
+def show(context: RequestContext, device_uuid: str) -> str:
     """One machine; the page follows it until it sells."""
-    return desk.render("enrolment/show.html", machine=_machine(desk, device_uuid), code="",
-                       may_revoke=desk.may(Act.REVOKE_DEVICE),
-                       is_by_hand=not desk.cloud.settings.broker_rights)  # fmt: skip
+    return context.render("enrolment/show.html", machine=_machine(context, device_uuid), code="",
+                          may_revoke=context.may(Act.REVOKE_DEVICE),
+                          is_by_hand=not context.cloud.settings.broker_rights)  # fmt: skip
 
 
 @section.act("/enrolment/<device_uuid>", Act.ENROL, DEVICE)
-def begin(desk: Desk, device_uuid: str) -> str | BaseResponse:
+def begin(context: RequestContext, device_uuid: str) -> str | BaseResponse:
     """A code, shown this once."""
-    settings = desk.cloud.settings
+    settings = context.cloud.settings
     codes = codes_of(settings)
 
     def work(tx: Transaction) -> Done[str]:
-        return Done(codes.begin(tx, device_uuid, desk.now), None, {"code": CHANGED})
+        return Done(codes.begin(tx, device_uuid, context.now), None, {"code": CHANGED})
 
     try:
-        code = enrolment.spaced(desk.perform(Act.ENROL, desk.about(), "", work))
+        code = enrolment.spaced(context.perform(Act.ENROL, context.about(), "", work))
     except CannotEnrol as error:
-        desk.say("enrolment.by_hand" if isinstance(error, ByHand) else "enrolment.cannot", good=False)
-        return desk.go("enrolment.list")
+        context.say("enrolment.by_hand" if isinstance(error, ByHand) else "enrolment.cannot", good=False)
+        return context.go("enrolment.list")
     command = enrolment.command(settings.public_url, code)
-    return desk.render("enrolment/show.html", machine=_machine(desk, device_uuid), code=code, command=command,
-                       picture=_picture(command), may_revoke=desk.may(Act.REVOKE_DEVICE))  # fmt: skip
+    return context.render("enrolment/show.html", machine=_machine(context, device_uuid), code=code, command=command,
+                          picture=_picture(command), may_revoke=context.may(Act.REVOKE_DEVICE))  # fmt: skip
 
 
 @section.act("/enrolment/<device_uuid>/revoke", Act.REVOKE_DEVICE, DEVICE)
-def revoke(desk: Desk, device_uuid: str) -> BaseResponse:
+def revoke(context: RequestContext, device_uuid: str) -> BaseResponse:
     """Out at once, until it is enrolled anew."""
-    codes = codes_of(desk.cloud.settings)
+    codes = codes_of(context.cloud.settings)
 
     def work(tx: Transaction) -> Done[Revoked]:
-        end = codes.revoke(tx, device_uuid, desk.now)
+        end = codes.revoke(tx, device_uuid, context.now)
         return Done(end, None, {"identity": "revoked" if end is Revoked.OUT else "none"})
 
-    end = desk.perform(Act.REVOKE_DEVICE, desk.about(), request.form.get("why", ""), work)
-    desk.say(_SAID[end], good=end is Revoked.OUT)
-    return desk.go("enrolment.list")
+    end = context.perform(Act.REVOKE_DEVICE, context.about(), request.form.get("why", ""), work)
+    context.say(_SAID[end], good=end is Revoked.OUT)
+    return context.go("enrolment.list")
 
 
-def _machine(desk: Desk, device_uuid: str) -> Machine:
-    with desk.read() as session:
-        found = machine(session, desk.scope, device_uuid, desk.now)
+def _machine(context: RequestContext, device_uuid: str) -> Machine:
+    with context.read() as session:
+        found = machine(session, context.scope, device_uuid, context.now)
     if found is None:
         raise NotFound
     return found

@@ -16,8 +16,8 @@ from cloud.console.journal.readers import ENTRY, Filter
 from cloud.console.journal.texts_en import ACTS, EN
 from cloud.console.journal.texts_ru import RU
 from cloud.console.journal.ways_back import NO_WAY_BACK, undoer_of
-from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.paging import AFTER, Key
+from cloud.console.shell.request_context import Done, RequestContext
 from cloud.console.shell.section import Nav, Section
 from cloud.database.transaction import Transaction
 from cloud.fleet.editing import NotTaken
@@ -34,55 +34,55 @@ MOST_SHOWN = 12
 
 
 @section.page("/journal", Act.SEE_OWN_JOURNAL)
-def show(desk: Desk) -> str:
+def show(context: RequestContext) -> str:
     """Who did what, the newest first."""
     asked = Filter(**{name: request.args.get(name, "")[:255] for name in Filter.__dataclass_fields__})
-    with desk.read() as session:
-        listed = readers.entries(session, desk.person, asked, Key.read(request.args.get(AFTER, "")))
+    with context.read() as session:
+        listed = readers.entries(session, context.person, asked, Key.read(request.args.get(AFTER, "")))
         undone = readers.undone(session, [entry.id for entry in listed.items])
         days, last = readers.sealed(session)
     can_undo = {
         entry.id for entry in listed.items
-        if entry.id not in undone and undoer_of(entry, desk.now) is not None
-        and desk.person.may(Act(entry.act), entry.merchant_id, entry.device_uuid)
+        if entry.id not in undone and undoer_of(entry, context.now) is not None
+        and context.person.may(Act(entry.act), entry.merchant_id, entry.device_uuid)
     }  # fmt: skip
-    return desk.render(
+    return context.render(
         "journal/show.html", listed=listed, asked=asked, undone=undone, can_undo=can_undo, days=days, last=last,
-        changes=_changes, most=MOST_SHOWN, words=lambda name, value: _words(desk, name, value),
-        named=lambda name: _named(desk, name), acts=ACTS, no_way=NO_WAY_BACK,
+        changes=_changes, most=MOST_SHOWN, words=lambda name, value: _words(context, name, value),
+        named=lambda name: _named(context, name), acts=ACTS, no_way=NO_WAY_BACK,
     )  # fmt: skip
 
 
 @section.act("/journal/<entry_id>/undo", Act.SEE_OWN_JOURNAL, ENTRY)
-def undo(desk: Desk, entry_id: str) -> BaseResponse:
+def undo(context: RequestContext, entry_id: str) -> BaseResponse:
     """Write what was before; the right is that of the act itself."""
-    with desk.read() as session:
+    with context.read() as session:
         entry = session.get(JournalRow, int(entry_id))
     if entry is None:
         raise NotFound
-    undoer = undoer_of(entry, desk.now)
+    undoer = undoer_of(entry, context.now)
     if undoer is None:
         raise Conflict
-    vault = Vault(desk.cloud.settings.secret_key, desk.cloud.settings.old_secret_keys)
-    hand = undoing.Hand(desk.person, vault, desk.now)
+    vault = Vault(context.cloud.settings.secret_key, context.cloud.settings.old_secret_keys)
+    hand = undoing.Hand(context.person, vault, context.now)
 
     def work(tx: Transaction) -> Done[None]:
         return undoing.undo(tx, entry, undoer, hand)
 
     try:
         why = request.form.get("why", "")
-        desk.perform(Act(entry.act), undoing.subject_of(entry), why, work, confirmed=undoer.asks_who)
+        context.perform(Act(entry.act), undoing.subject_of(entry), why, work, confirmed=undoer.asks_who)
     except undoing.MovedOn as moved:
-        desk.say("journal.moved_on", good=False, names=", ".join(moved.names[:MOST_SHOWN]) or entry.object_id)
+        context.say("journal.moved_on", good=False, names=", ".join(moved.names[:MOST_SHOWN]) or entry.object_id)
     except undoing.CannotBePutBack as error:
-        desk.say(str(error), good=False)
+        context.say(str(error), good=False)
     except NotTaken:
-        desk.say("journal.not_taken", good=False)
+        context.say("journal.not_taken", good=False)
     except NotAllowed as error:
-        desk.say(f"people.{error}", good=False)
+        context.say(f"people.{error}", good=False)
     else:
-        desk.say("journal.undone_now")
-    return desk.go("journal.show")
+        context.say("journal.undone_now")
+    return context.go("journal.show")
 
 
 def _changes(entry: JournalRow) -> list[tuple[str, object, object]]:
@@ -101,24 +101,24 @@ def _differing(
             yield f"{within}{name}", old, new
 
 
-def _named(desk: Desk, name: str) -> str:
+def _named(context: RequestContext, name: str) -> str:
     """A field in words where it has any; of a loaded file the thing stands before it."""
     within, _, field = name.rpartition(" ")
     keys = (f"settings.field.{field}", f"journal.field.{field}")
-    told = next((str(desk.texts(key)) for key in keys if desk.texts.has(key)), field)
+    told = next((str(context.texts(key)) for key in keys if context.texts.has(key)), field)
     return f"{within} {told}".strip()
 
 
-def _words(desk: Desk, name: str, value: object) -> str:
+def _words(context: RequestContext, name: str, value: object) -> str:
     if isinstance(value, bool):
-        return str(desk.texts("journal.yes" if value else "journal.no"))
+        return str(context.texts("journal.yes" if value else "journal.no"))
     if isinstance(value, int) and name.rpartition(" ")[2].startswith("price_"):
-        return str(desk.texts.price(value))
+        return str(context.texts.price(value))
     if value in (None, "", [], {}):
-        return str(desk.texts("journal.nothing"))
+        return str(context.texts("journal.nothing"))
     if value == CHANGED:
-        return str(desk.texts("journal.changed"))
+        return str(context.texts("journal.changed"))
     told_in = CHOICES.get(name.rpartition(" ")[2])
-    if told_in and desk.texts.has(f"{told_in}.{value}"):
-        return str(desk.texts(f"{told_in}.{value}"))
+    if told_in and context.texts.has(f"{told_in}.{value}"):
+        return str(context.texts(f"{told_in}.{value}"))
     return ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from cloud.access.journal import Subject
 from cloud.access.models import JournalRow
 from cloud.access.person import Person
-from cloud.console.shell.desk import Done
+from cloud.console.shell.request_context import Done
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
 from cloud.fleet.vault import Vault

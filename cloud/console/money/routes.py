@@ -10,7 +10,7 @@ from cloud.access.acts import Act
 from cloud.console.money.reading import find_difference, read_day, read_risks
 from cloud.console.money.texts_en import EN
 from cloud.console.money.texts_ru import RU
-from cloud.console.shell.desk import Desk, Done, address
+from cloud.console.shell.request_context import Done, RequestContext, address
 from cloud.console.shell.section import Kind, Nav, Section
 from cloud.database.transaction import Transaction
 from cloud.fleet.zones import DEFAULT, day_at
@@ -25,24 +25,24 @@ _IS_SUM = {kind.value: kind not in NO_MONEY for kind in Difference}
 
 
 @section.page("/money", Act.SEE_MONEY)
-def show(desk: Desk) -> str:
+def show(context: RequestContext) -> str:
     """Money that is neither where it belongs nor back: sums, and what waits for a person."""
-    unreadable = desk.cloud.clients.unreadable()
-    with desk.read() as session:
-        risks = read_risks(session, desk.scope, unreadable, desk.now)
-    return desk.render(
-        "money/at_risk.html", risks=risks, order_at=_order_at, lasting=_lasting(desk), is_sum=_IS_SUM
+    unreadable = context.cloud.clients.unreadable()
+    with context.read() as session:
+        risks = read_risks(session, context.scope, unreadable, context.now)
+    return context.render(
+        "money/at_risk.html", risks=risks, order_at=_order_at, lasting=_lasting(context), is_sum=_IS_SUM
     )  # fmt: skip
 
 
 @section.page("/money/days", Act.SEE_MONEY)
-def reconciliation(desk: Desk) -> str:
+def reconciliation(context: RequestContext) -> str:
     """One day of our books against the providers' lists and the machines' counters."""
-    yesterday = day_at(desk.now, DEFAULT) - timedelta(days=1)
-    day = min(desk.day(request.args.get("day", "")) or yesterday, yesterday)
-    with desk.read() as session:
-        found = read_day(session, desk.scope, day)
-    return desk.render(
+    yesterday = day_at(context.now, DEFAULT) - timedelta(days=1)
+    day = min(context.day(request.args.get("day", "")) or yesterday, yesterday)
+    with context.read() as session:
+        found = read_day(session, context.scope, day)
+    return context.render(
         "money/day.html", day=day, found=found, earlier=day - timedelta(days=1),
         later=day + timedelta(days=1) if day < yesterday else None, order_at=_order_at, is_sum=_IS_SUM,
         is_open={State.OPEN.value, State.MENDING.value},
@@ -50,31 +50,31 @@ def reconciliation(desk: Desk) -> str:
 
 
 @section.act("/money/differences/<number>/settle", Act.SETTLE_DIFFERENCE, DIFFERENCE)
-def settle(desk: Desk, number: str) -> BaseResponse:
+def settle(context: RequestContext, number: str) -> BaseResponse:
     """A person has looked: it will not open again. Then back to the page of the day, where he did it there."""
-    day, why = desk.day(request.form.get("day", "")), request.form.get("why", "").strip()[:500]
-    then = desk.go("money.reconciliation", day=day) if day else desk.go("money.show")
+    day, why = context.day(request.form.get("day", "")), request.form.get("why", "").strip()[:500]
+    then = context.go("money.reconciliation", day=day) if day else context.go("money.show")
     if not why:
-        desk.say("money.why_missing", good=False)
+        context.say("money.why_missing", good=False)
         return then
 
     def work(tx: Transaction) -> Done[bool]:
         before = standing(tx.session, int(number))
-        done = settle_by_hand(tx, int(number), desk.author.name, why, desk.now)
+        done = settle_by_hand(tx, int(number), context.author.name, why, context.now)
         tx.session.flush()
         return Done(done, before, standing(tx.session, int(number)))
 
     try:
-        desk.perform(Act.SETTLE_DIFFERENCE, desk.about(), why, work)
+        context.perform(Act.SETTLE_DIFFERENCE, context.about(), why, work)
     except AlreadyClosed:
-        desk.say("money.closed_before", good=False)
+        context.say("money.closed_before", good=False)
     else:
-        desk.say("money.settled")
+        context.say("money.settled")
     return then
 
 
-def _lasting(desk: Desk) -> Callable[[float], str]:
-    return lambda seconds: str(desk.texts.lasting(timedelta(seconds=seconds)))
+def _lasting(context: RequestContext) -> Callable[[float], str]:
+    return lambda seconds: str(context.texts.lasting(timedelta(seconds=seconds)))
 
 
 def _order_at(order_id: str) -> str:

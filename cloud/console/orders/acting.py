@@ -1,4 +1,4 @@
-"""The acts of the order's page: each through the desk's one door, each told in words, also when it is refused."""
+"""The acts of the order's page: each by `RequestContext.perform`, each answered in words, also when it is refused."""
 
 import re
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from cloud.access.acts import Act, Role, grants
 from cloud.access.journal import Subject
 from cloud.access.models import Membership, User
-from cloud.console.shell.desk import Desk, Done, NeedsConfirmation
+from cloud.console.shell.request_context import Done, NeedsConfirmation, RequestContext
 from cloud.database.transaction import Transaction
 from cloud.orders import claims, operator_actions, pour_again, return_requests
 from cloud.orders.making import NotPourable
@@ -37,107 +37,109 @@ def shown_in(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
-def perform_return(desk: Desk, order_id: str, wanted: Wanted) -> None:
+def perform_return(context: RequestContext, order_id: str, wanted: Wanted) -> None:
     """Return money, or ask for a second person."""
     words, reason = wanted.words, wanted.reason
 
     def work(tx: Transaction) -> Done[ReturnRequest]:
         before = _money(tx.session, order_id)
-        by = asker(desk, tx.session, desk.about().merchant_id)
-        request = return_requests.ask(tx, order_id, wanted, by, desk.cloud.limits, desk.now)
+        by = asker(context, tx.session, context.about().merchant_id)
+        request = return_requests.ask(tx, order_id, wanted, by, context.cloud.limits, context.now)
         after = _money(tx.session, order_id) | {"request": request.id, "state": request.state}
         return Done(request, before, after | {"kopecks": request.kopecks})
 
-    request = attempt(desk, Act.REQUEST_RETURN, f"{reason.value}: {words}" if words else reason.value, work)
+    request = attempt(context, Act.REQUEST_RETURN, f"{reason.value}: {words}" if words else reason.value, work)
     if request is not None:
         key = "orders.done.requested" if request.state == RequestState.REQUESTED else "orders.done.returned"
-        desk.say(key, price=desk.texts.price(request.kopecks))
+        context.say(key, price=context.texts.price(request.kopecks))
 
 
-def perform_keep(desk: Desk, order_id: str, words: str) -> None:
+def perform_keep(context: RequestContext, order_id: str, words: str) -> None:
     """Keep the money: a person has made sure that the drink was poured."""
 
     def work(tx: Transaction) -> Done[bool]:
         before = _money(tx.session, order_id)
-        operator_actions.keep_money(tx, order_id, desk.person.email, words, desk.now)
+        operator_actions.keep_money(tx, order_id, context.person.email, words, context.now)
         return Done(True, before, _money(tx.session, order_id))
 
     if not words.strip():
-        desk.say("orders.bad.words_needed", good=False)
-    elif attempt(desk, Act.KEEP_MONEY, words, work):
-        desk.say("orders.done.kept")
+        context.say("orders.bad.words_needed", good=False)
+    elif attempt(context, Act.KEEP_MONEY, words, work):
+        context.say("orders.done.kept")
 
 
-def perform_pour(desk: Desk, order_id: str, words: str, shown: int | None) -> str:
+def perform_pour(context: RequestContext, order_id: str, words: str, shown: int | None) -> str:
     """Pour again; the order to show next."""
 
     def work(tx: Transaction) -> Done[str]:
-        poured = pour_again.pour_again(tx, order_id, desk.person.email, words, desk.cloud.rules, desk.now, shown)
+        poured = pour_again.pour_again(
+            tx, order_id, context.person.email, words, context.cloud.rules, context.now, shown
+        )
         return Done(poured, None, {"order": poured})
 
-    poured = attempt(desk, Act.POUR_AGAIN, words, work)
+    poured = attempt(context, Act.POUR_AGAIN, words, work)
     if poured is not None:
-        desk.say("orders.done.poured")
+        context.say("orders.done.poured")
     return poured or order_id
 
 
-def perform_resolve(desk: Desk, order_id: str, words: str, shown: int | None) -> bool:
+def perform_resolve(context: RequestContext, order_id: str, words: str, shown: int | None) -> bool:
     """Mark as resolved; False when it was refused."""
 
     def work(tx: Transaction) -> Done[bool]:
-        claims.mark_resolved(tx, order_id, desk.person.email, words, desk.now, shown)
+        claims.mark_resolved(tx, order_id, context.person.email, words, context.now, shown)
         return Done(True, None, {"resolved": True})
 
-    is_done = attempt(desk, Act.RESOLVE, words, work) is not None
+    is_done = attempt(context, Act.RESOLVE, words, work) is not None
     if is_done:
-        desk.say("orders.done.resolved")
+        context.say("orders.done.resolved")
     return is_done
 
 
-def perform_note(desk: Desk, order_id: str, words: str) -> None:
+def perform_note(context: RequestContext, order_id: str, words: str) -> None:
     """Keep a note."""
 
     def work(tx: Transaction) -> Done[bool]:
-        operator_actions.note(tx, order_id, desk.person.email, words, desk.now)
+        operator_actions.note(tx, order_id, context.person.email, words, context.now)
         return Done(True, None, {"words": words[:200]})
 
     if not words.strip():
         return
-    if attempt(desk, Act.NOTE_ORDER, "", work):
-        desk.say("orders.done.noted")
+    if attempt(context, Act.NOTE_ORDER, "", work):
+        context.say("orders.done.noted")
 
 
 def attempt(
-    desk: Desk, act: Act, why: str, work: Callable[[Transaction], Done[T]], subject: Subject | None = None
+    context: RequestContext, act: Act, why: str, work: Callable[[Transaction], Done[T]], subject: Subject | None = None
 ) -> T | None:
     """What the act gave; None when it was refused, which the next page tells. Raises `NeedsConfirmation`."""
     try:
-        return desk.perform(act, subject or desk.about(), why, work)
+        return context.perform(act, subject or context.about(), why, work)
     except StepUpNeeded:
         raise NeedsConfirmation from None
     except ReturnedMeanwhile as refused:
         key = "orders.bad.returned_meanwhile" if refused.left else "orders.bad.returned_all"
-        price = desk.texts.price
-        desk.say(key, good=False, returned=price(refused.returned), left=price(refused.left))
+        price = context.texts.price
+        context.say(key, good=False, returned=price(refused.returned), left=price(refused.left))
     except WrongSum as refused:
-        desk.say(f"orders.bad.{refused.code}", good=False, price=desk.texts.price(refused.left))
+        context.say(f"orders.bad.{refused.code}", good=False, price=context.texts.price(refused.left))
     except NotReturnable:
-        desk.say("orders.bad.not_returnable", good=False)
+        context.say("orders.bad.not_returnable", good=False)
     except NotUndecided:
-        desk.say("orders.bad.not_undecided", good=False)
+        context.say("orders.bad.not_undecided", good=False)
     except (NotAllowed, claims.NotClaimable) as refused:
-        desk.say(f"orders.bad.{refused.code}", good=False)
+        context.say(f"orders.bad.{refused.code}", good=False)
     except NotPourable as refused:
-        desk.say(f"orders.bad.{refused}", good=False)
+        context.say(f"orders.bad.{refused}", good=False)
     return None
 
 
-def asker(desk: Desk, session: Session, merchant_id: str) -> Asker:
-    """Who sits at the desk, and whether anybody else of this merchant could approve."""
-    person = desk.person
+def asker(context: RequestContext, session: Session, merchant_id: str) -> Asker:
+    """The person who asks, and whether anybody else of this merchant could approve."""
+    person = context.person
     can_approve = person.may(Act.APPROVE_RETURN, merchant_id)
     is_alone = can_approve and not _others(session, merchant_id, person.user_id)
-    return Asker(person.email, is_alone, person.has_just_confirmed(desk.now))
+    return Asker(person.email, is_alone, person.has_just_confirmed(context.now))
 
 
 def _others(session: Session, merchant_id: str, user_id: str) -> bool:

@@ -25,10 +25,10 @@ from cloud.console.orders.texts_ru import RU
 from cloud.console.orders.verdict import verdict
 from cloud.console.orders.whole import WholeOrder, whole_order
 from cloud.console.settings.forms import roubles
-from cloud.console.shell.desk import Desk
 from cloud.console.shell.kinds import ORDER
 from cloud.console.shell.machines import machines_in, zones_in
 from cloud.console.shell.paging import AFTER, Key
+from cloud.console.shell.request_context import RequestContext
 from cloud.console.shell.section import Nav, Section
 from cloud.orders import archive
 from cloud.orders.pour_again import drinks_so_far, why_not_again
@@ -41,51 +41,55 @@ section = Section("orders", {"ru": RU, "en": EN}, Nav("orders.list", Act.SEE_ORD
 
 
 @section.page("/orders", Act.SEE_ORDERS)
-def list(desk: Desk) -> str | BaseResponse:
+def list(context: RequestContext) -> str | BaseResponse:
     """Orders, newest first; one field finds any of them. Exactly one found is shown at once."""
     asked = request.args
     text = asked.get("q", "").strip()[: queries.LONGEST]
-    with desk.read() as session:
-        query = queries.parse(text, desk.now, zones_in(session, desk.scope) if text else ())
+    with context.read() as session:
+        query = queries.parse(text, context.now, zones_in(session, context.scope) if text else ())
     if query.no_day:
-        desk.say("shell.no_day", good=False, day=query.no_day)
+        context.say("shell.no_day", good=False, day=query.no_day)
     chip = Chip(asked["show"]) if asked.get("show", "") in set(Chip) else (Chip.ALL if text else Chip.PAID)
     filters = Filters(chip, query, asked.get("machine", "").strip()[:64])
-    with desk.read() as session:
-        names = named(session, desk.scope, query.name) or numbered(session, desk.scope, query.number)
+    with context.read() as session:
+        names = named(session, context.scope, query.name) or numbered(session, context.scope, query.number)
         if len(names) == 1:
-            return desk.go("orders.show", order_id=names[0])
+            return context.go("orders.show", order_id=names[0])
         after = Key.read(asked.get(AFTER, ""))
-        found = rows_of(session, desk.scope, names) if names else listed(session, desk.scope, filters, after, desk.now)
-        machines = machines_in(session, desk.scope)
-    sums = desk.person.scope(Act.SEE_SUMS)
-    return desk.render("orders/list.html", found=found, filters=filters, q=text, chips=[*Chip], machines=machines,
-                       sums=sums)  # fmt: skip
+        found = (
+            rows_of(session, context.scope, names)
+            if names
+            else listed(session, context.scope, filters, after, context.now)
+        )
+        machines = machines_in(session, context.scope)
+    sums = context.person.scope(Act.SEE_SUMS)
+    return context.render("orders/list.html", found=found, filters=filters, q=text, chips=[*Chip], machines=machines,
+                          sums=sums)  # fmt: skip
 
 
 @section.page("/orders/<order_id:order_id>", Act.SEE_ORDERS, ORDER)
-def show(desk: Desk, order_id: str) -> str:
+def show(context: RequestContext, order_id: str) -> str:
     """One order: the verdict, the acts, the stream."""
-    whole = _read(desk, order_id)
-    sums = desk.may(Act.SEE_SUMS)
-    return desk.render(
+    whole = _read(context, order_id)
+    sums = context.may(Act.SEE_SUMS)
+    return context.render(
         "orders/show.html", whole=whole, order=whole.order, sums=sums, verdict=verdict(whole.facts),
-        limits=desk.cloud.limits,
-        says=sentence(desk.texts, verdict(whole.facts), sums=sums),
-        reasons=[(one.value, desk.texts(f"orders.reason.{one.value}")) for one in ReturnReason],
+        limits=context.cloud.limits,
+        says=sentence(context.texts, verdict(whole.facts), sums=sums),
+        reasons=[(one.value, context.texts(f"orders.reason.{one.value}")) for one in ReturnReason],
         return_waits=return_waits(whole.order), can_pour=why_not_again(whole.order) == "",
         drinks=drinks_so_far(whole.order, len(whole.again)),
-        is_moving=_is_moving(whole), zone=desk.texts.zone.key, roubles=roubles, typed=typed.take(order_id),
+        is_moving=_is_moving(whole), zone=context.texts.zone.key, roubles=roubles, typed=typed.take(order_id),
     )  # fmt: skip
 
 
 @section.page("/orders/<order_id:order_id>/evidence.json", Act.SEE_SUMS, ORDER)
-def evidence(desk: Desk, order_id: str) -> Response:
+def evidence(context: RequestContext, order_id: str) -> Response:
     """The same as a signed file."""
-    whole = _read(desk, order_id)
-    settings = desk.cloud.settings
-    told: dict[str, str] = {desk.texts.language: sentence(desk.texts, verdict(whole.facts))}
-    document = files.document_of(whole, told, desk.now)
+    whole = _read(context, order_id)
+    settings = context.cloud.settings
+    told: dict[str, str] = {context.texts.language: sentence(context.texts, verdict(whole.facts))}
+    document = files.document_of(whole, told, context.now)
     text = files.sealed(document, Signer(settings.secret_key, settings.old_secret_keys))
     response = Response(text, mimetype="application/json")
     response.headers["Content-Disposition"] = "attachment; filename=evidence.json"
@@ -93,57 +97,57 @@ def evidence(desk: Desk, order_id: str) -> Response:
 
 
 @section.act("/orders/<order_id:order_id>/return", Act.REQUEST_RETURN, ORDER)
-def give_back(desk: Desk, order_id: str) -> BaseResponse:
+def give_back(context: RequestContext, order_id: str) -> BaseResponse:
     """Return money, or ask a second person to."""
     form = request.form
     kopecks = roubles_in(form.get("roubles", ""))
     reason = form.get("reason", "")
     if kopecks == 0 or reason not in set(ReturnReason):
-        desk.say("orders.bad.sum", good=False)
+        context.say("orders.bad.sum", good=False)
     else:
         left = shown_in(form.get("left", ""))
-        perform_return(desk, order_id, Wanted(ReturnReason(reason), form.get("words", ""), kopecks, left))
-    return desk.go("orders.show", order_id=order_id)
+        perform_return(context, order_id, Wanted(ReturnReason(reason), form.get("words", ""), kopecks, left))
+    return context.go("orders.show", order_id=order_id)
 
 
 @section.act("/orders/<order_id:order_id>/keep", Act.KEEP_MONEY, ORDER)
-def keep(desk: Desk, order_id: str) -> BaseResponse:
+def keep(context: RequestContext, order_id: str) -> BaseResponse:
     """The drink was poured after all."""
-    perform_keep(desk, order_id, request.form.get("keep_words", ""))
-    return desk.go("orders.show", order_id=order_id)
+    perform_keep(context, order_id, request.form.get("keep_words", ""))
+    return context.go("orders.show", order_id=order_id)
 
 
 @section.act("/orders/<order_id:order_id>/pour", Act.POUR_AGAIN, ORDER)
-def pour(desk: Desk, order_id: str) -> BaseResponse:
+def pour(context: RequestContext, order_id: str) -> BaseResponse:
     """Pour the drink once more, free of charge."""
     form = request.form
-    poured = perform_pour(desk, order_id, form.get("pour_words", ""), shown_in(form.get("drinks", "")))
-    return desk.go("orders.show", order_id=poured)
+    poured = perform_pour(context, order_id, form.get("pour_words", ""), shown_in(form.get("drinks", "")))
+    return context.go("orders.show", order_id=poured)
 
 
 @section.act("/orders/<order_id:order_id>/resolve", Act.RESOLVE, ORDER)
-def resolve(desk: Desk, order_id: str) -> BaseResponse:
+def resolve(context: RequestContext, order_id: str) -> BaseResponse:
     """The order's trouble is dealt with."""
     words = request.form.get("resolve_words", "")
-    if not perform_resolve(desk, order_id, words, shown_in(request.form.get("said", ""))):
+    if not perform_resolve(context, order_id, words, shown_in(request.form.get("said", ""))):
         typed.keep(order_id, "resolve_words", words)
-    return desk.go("orders.show", order_id=order_id)
+    return context.go("orders.show", order_id=order_id)
 
 
 @section.act("/orders/<order_id:order_id>/note", Act.NOTE_ORDER, ORDER)
-def note(desk: Desk, order_id: str) -> BaseResponse:
+def note(context: RequestContext, order_id: str) -> BaseResponse:
     """Words that stay with the order."""
-    perform_note(desk, order_id, request.form.get("note_words", ""))
-    return desk.go("orders.show", order_id=order_id)
+    perform_note(context, order_id, request.form.get("note_words", ""))
+    return context.go("orders.show", order_id=order_id)
 
 
-def _read(desk: Desk, order_id: str) -> WholeOrder:
-    with desk.read() as session:
-        whole = whole_order(session, desk.scope, order_id, desk.now)
+def _read(context: RequestContext, order_id: str) -> WholeOrder:
+    with context.read() as session:
+        whole = whole_order(session, context.scope, order_id, context.now)
     if whole is None:
-        desk.database.transact(archive.bring_back, [order_id], desk.now)
-        with desk.read() as session:  # somebody else may have brought it back meanwhile
-            whole = whole_order(session, desk.scope, order_id, desk.now)
+        context.database.transact(archive.bring_back, [order_id], context.now)
+        with context.read() as session:  # somebody else may have brought it back meanwhile
+            whole = whole_order(session, context.scope, order_id, context.now)
     if whole is None:
         raise NotFound
     return whole

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from cloud.access.journal import CHANGED
-from cloud.console.shell.desk import Done
+from cloud.console.shell.request_context import Done
 from cloud.database.transaction import Transaction
 from cloud.fleet import accounts, custom_account, replaced_credentials
 from cloud.fleet.apply import Report, apply_in

@@ -7,7 +7,7 @@ from flask import Response, request
 from sqlalchemy.orm import Session
 
 from cloud.access.acts import Act
-from cloud.console.shell.desk import Desk, Done
+from cloud.console.shell.request_context import Done, RequestContext
 from cloud.courier.broker_address import own_names
 from cloud.database.transaction import Transaction
 from cloud.fleet import snapshots
@@ -47,13 +47,13 @@ def download(session: Session, merchant_id: str) -> Response:
     return response
 
 
-def load(desk: Desk, merchant_id: str) -> Loaded:
+def load(context: RequestContext, merchant_id: str) -> Loaded:
     """Look at a file, or (`go`) take it. Of no other merchant it may say anything."""
     text = _sent()
     if len(text.encode()) > MOST:
-        return Loaded("", (str(desk.texts("settings.import_too_large")),))
+        return Loaded("", (str(context.texts("settings.import_too_large")),))
     goes, by_hand = "go" in request.form, _chosen()
-    settings = desk.cloud.settings
+    settings = context.cloud.settings
     vault = Vault(settings.secret_key, settings.old_secret_keys)
     reserved = own_names(settings.mqtt_url, settings.mqtt_user)
 
@@ -63,8 +63,8 @@ def load(desk: Desk, merchant_id: str) -> Loaded:
         was = snapshots.take(tx.session, merchant_id) if goes else {}
         merchant = tx.session.get_one(Merchant, merchant_id, with_for_update=True)
         contract = merchant.valid_until
-        report = apply_in(tx, vault, file, unsettled, by_hand, desk.now, dry_run=not goes)
-        if merchant.valid_until != contract and not desk.may(Act.RUN_PLATFORM):
+        report = apply_in(tx, vault, file, unsettled, by_hand, context.now, dry_run=not goes)
+        if merchant.valid_until != contract and not context.may(Act.RUN_PLATFORM):
             file.problem(("merchant", 0, CONTRACT), f"only the platform changes it, and it is {contract or 'not set'}")
             file.refuse_if_wrong()
         if not goes:
@@ -73,7 +73,7 @@ def load(desk: Desk, merchant_id: str) -> Loaded:
         return Done(report, *snapshots.difference(was, snapshots.take(tx.session, merchant_id)))
 
     try:
-        return Loaded(text, report=desk.perform(Act.IMPORT_FLEET, desk.about(), "", work), is_done=True)
+        return Loaded(text, report=context.perform(Act.IMPORT_FLEET, context.about(), "", work), is_done=True)
     except _OnlyLooking as looked:
         return Loaded(text, report=looked.report)
     except FleetFileError as error:

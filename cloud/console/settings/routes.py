@@ -14,8 +14,8 @@ from cloud.console.settings import credentials, files, forms, preview, readers
 from cloud.console.settings.readers import DRINK, MenuDrink
 from cloud.console.settings.texts_en import EN
 from cloud.console.settings.texts_ru import RU
-from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.kinds import DEVICE, MERCHANT
+from cloud.console.shell.request_context import Done, RequestContext
 from cloud.console.shell.section import Nav, Section
 from cloud.database.transaction import Transaction
 from cloud.fleet import editing, file_fields
@@ -39,23 +39,23 @@ ZONES = (
 
 
 @section.page("/settings", Act.SEE_SETTINGS)
-def merchants(desk: Desk) -> str | BaseResponse:
+def merchants(context: RequestContext) -> str | BaseResponse:
     """The merchants of this person; one alone is opened at once."""
-    with desk.read() as session:
-        found = readers.merchants(session, desk.scope)
+    with context.read() as session:
+        found = readers.merchants(session, context.scope)
     if len(found) == 1:
-        return desk.go("settings.merchant", merchant_id=found[0].id)
-    return desk.render("settings/merchants.html", found=found)
+        return context.go("settings.merchant", merchant_id=found[0].id)
+    return context.render("settings/merchants.html", found=found)
 
 
 @section.page("/settings/<merchant_id>", Act.SEE_SETTINGS, MERCHANT)
-def merchant(desk: Desk, merchant_id: str) -> str:
+def merchant(context: RequestContext, merchant_id: str) -> str:
     """One merchant: what it is, its keys, its machines, its file."""
     wanted = request.args.get("q", "").strip()[:100]
-    with desk.read() as session:
+    with context.read() as session:
         state = editing.state_of(session, Thing("merchant", merchant_id))
         accounts, machines = readers.accounts(session, merchant_id), readers.machines(session, merchant_id, wanted)
-    return desk.render(
+    return context.render(
         "settings/merchant.html", merchant_id=merchant_id, state=state, seen=forms.seen_as(state), accounts=accounts,
         machines=machines, q=wanted, zones=ZONES,
         scenarios=[one for one in SCENARIOS if one not in {account.scenario for account in accounts}],
@@ -63,203 +63,211 @@ def merchant(desk: Desk, merchant_id: str) -> str:
 
 
 @section.act("/settings/<merchant_id>", Act.EDIT_MERCHANT, MERCHANT)
-def save_merchant(desk: Desk, merchant_id: str) -> BaseResponse:
+def save_merchant(context: RequestContext, merchant_id: str) -> BaseResponse:
     """Its name, address for buyers, zone; its contract where the platform's admin does."""
-    names = (*MERCHANT_FIELDS, editing.CONTRACT) if desk.may(Act.RUN_PLATFORM) else MERCHANT_FIELDS
-    _save(desk, Act.EDIT_MERCHANT, Thing("merchant", merchant_id), names)
-    return desk.go("settings.merchant", merchant_id=merchant_id)
+    names = (*MERCHANT_FIELDS, editing.CONTRACT) if context.may(Act.RUN_PLATFORM) else MERCHANT_FIELDS
+    _save(context, Act.EDIT_MERCHANT, Thing("merchant", merchant_id), names)
+    return context.go("settings.merchant", merchant_id=merchant_id)
 
 
 @section.page("/settings/<merchant_id>/keys/<scenario>", Act.EDIT_CREDENTIALS, MERCHANT, confirmed=True)
-def keys(desk: Desk, merchant_id: str, scenario: str) -> str:
+def keys(context: RequestContext, merchant_id: str, scenario: str) -> str:
     """The form of an account's keys; the secret is not in it."""
     if scenario not in SCENARIOS:
         raise NotFound
-    return _keys(desk, merchant_id, scenario)
+    return _keys(context, merchant_id, scenario)
 
 
 @section.act("/settings/<merchant_id>/keys/<scenario>", Act.EDIT_CREDENTIALS, MERCHANT)
-def save_keys(desk: Desk, merchant_id: str, scenario: str) -> str | BaseResponse:
+def save_keys(context: RequestContext, merchant_id: str, scenario: str) -> str | BaseResponse:
     """Take new keys."""
     if scenario not in SCENARIOS:
         raise NotFound
-    vault = Vault(desk.cloud.settings.secret_key, desk.cloud.settings.old_secret_keys)
+    vault = Vault(context.cloud.settings.secret_key, context.cloud.settings.old_secret_keys)
     typed, seen = request.form.to_dict(), forms.seen()
     try:
-        desk.perform(
+        context.perform(
             Act.EDIT_CREDENTIALS, Subject("credential", f"{merchant_id}/{scenario}", merchant_id), "",
-            lambda tx: credentials.save(tx, vault, merchant_id, scenario, typed, desk.now, seen),
+            lambda tx: credentials.save(tx, vault, merchant_id, scenario, typed, context.now, seen),
         )  # fmt: skip
     except FleetFileError as error:
-        return _keys(desk, merchant_id, scenario, typed, _of_form(desk, error.problems))
+        return _keys(context, merchant_id, scenario, typed, _of_form(context, error.problems))
     except Overtaken:
-        desk.say("shell.error.409.text", good=False)
-        return desk.go("settings.keys", merchant_id=merchant_id, scenario=scenario)
-    desk.say("settings.keys_saved")
-    return desk.go("settings.merchant", merchant_id=merchant_id)
+        context.say("shell.error.409.text", good=False)
+        return context.go("settings.keys", merchant_id=merchant_id, scenario=scenario)
+    context.say("settings.keys_saved")
+    return context.go("settings.merchant", merchant_id=merchant_id)
 
 
 @section.page("/settings/machine/<device_uuid>", Act.SEE_SETTINGS, DEVICE)
-def machine(desk: Desk, device_uuid: str) -> str:
+def machine(context: RequestContext, device_uuid: str) -> str:
     """One machine: its place, its menu, its texts."""
-    with desk.read() as session:
+    with context.read() as session:
         state = editing.state_of(session, Thing("device", device_uuid))
         menu = readers.menu(session, device_uuid)
-    return desk.render(
+    return context.render(
         "settings/machine.html", device_uuid=device_uuid, state=state, seen=forms.seen_as(state), menu=menu,
         zones=ZONES, statuses=DEVICE_STATUSES, qr_rules=QR_RULES, notes=NOTE_FIELDS, roubles=forms.roubles,
-        seen_of=_seen_of, merchant_id=desk.about().merchant_id,
+        seen_of=_seen_of, merchant_id=context.about().merchant_id,
     )  # fmt: skip
 
 
 @section.act("/settings/machine/<device_uuid>", Act.EDIT_MACHINES, DEVICE)
-def save_machine(desk: Desk, device_uuid: str) -> BaseResponse:
+def save_machine(context: RequestContext, device_uuid: str) -> BaseResponse:
     """Place, zone, serial number, state, logo, codes."""
-    _save(desk, Act.EDIT_MACHINES, Thing("device", device_uuid), MACHINE)
-    return desk.go("settings.machine", device_uuid=device_uuid)
+    _save(context, Act.EDIT_MACHINES, Thing("device", device_uuid), MACHINE)
+    return context.go("settings.machine", device_uuid=device_uuid)
 
 
 @section.page("/settings/machine/<device_uuid>/text/<field>", Act.EDIT_MENU, DEVICE)
-def text(desk: Desk, device_uuid: str, field: str) -> str:
+def text(context: RequestContext, device_uuid: str, field: str) -> str:
     """One text for buyers, beside their page in both languages."""
     _note(field)
-    with desk.read() as session:
+    with context.read() as session:
         state = editing.state_of(session, Thing("device", device_uuid), [field])
-    return desk.render(
+    return context.render(
         "settings/text.html", device_uuid=device_uuid, field=field, state=state, seen=forms.seen_as(state),
         notes=NOTE_FIELDS,
     )  # fmt: skip
 
 
 @section.act("/settings/machine/<device_uuid>/text/<field>", Act.EDIT_MENU, DEVICE)
-def save_text(desk: Desk, device_uuid: str, field: str) -> BaseResponse:
+def save_text(context: RequestContext, device_uuid: str, field: str) -> BaseResponse:
     """Keep it."""
     _note(field)
-    _save(desk, Act.EDIT_MENU, Thing("device", device_uuid), (field,))
-    return desk.go("settings.text", device_uuid=device_uuid, field=field)
+    _save(context, Act.EDIT_MENU, Thing("device", device_uuid), (field,))
+    return context.go("settings.text", device_uuid=device_uuid, field=field)
 
 
 @section.act("/settings/machine/<device_uuid>/preview/<field>", Act.EDIT_MENU, DEVICE)
-def show_preview(desk: Desk, device_uuid: str, field: str) -> Response:
+def show_preview(context: RequestContext, device_uuid: str, field: str) -> Response:
     """The buyer's page as it would be; nothing is kept."""
     _note(field)
-    with desk.read() as session:
+    with context.read() as session:
         device = session.get_one(Device, device_uuid)
         contact = session.get_one(Merchant, device.merchant_id).contact_email
     note = request.form.get(field, "")
-    return preview.page(device, contact, field, note, desk.cloud.settings.public_url, desk.now)
+    return preview.page(device, contact, field, note, context.cloud.settings.public_url, context.now)
 
 
 @section.act("/settings/machine/<device_uuid>/drinks", Act.EDIT_MENU, DEVICE)
-def add_drink(desk: Desk, device_uuid: str) -> BaseResponse:
+def add_drink(context: RequestContext, device_uuid: str) -> BaseResponse:
     """One more drink."""
-    subject, drink_no = desk.about(), request.form.get("drink_no", "").strip()
+    subject, drink_no = context.about(), request.form.get("drink_no", "").strip()
 
     def work(tx: Transaction) -> Done[None]:
         wanted = forms.wanted(DRINK_FIELDS)
-        thing, added = editing.add_drink(tx, device_uuid, drink_no, wanted, desk.author.name, desk.now)
+        thing, added = editing.add_drink(tx, device_uuid, drink_no, wanted, context.author.name, context.now)
         made = Subject("drink", thing.id, subject.merchant_id, device_uuid)
         return Done(None, {}, added, made)
 
-    _taken(desk, Act.EDIT_MENU, subject, work)
-    return desk.go("settings.machine", device_uuid=device_uuid)
+    _taken(context, Act.EDIT_MENU, subject, work)
+    return context.go("settings.machine", device_uuid=device_uuid)
 
 
 @section.act("/settings/drink/<path:drink_id>", Act.EDIT_MENU, DRINK)
-def save_drink(desk: Desk, drink_id: str) -> BaseResponse:
+def save_drink(context: RequestContext, drink_id: str) -> BaseResponse:
     """Its name and prices; or it leaves the menu."""
-    subject = desk.about()
+    subject = context.about()
     if "remove" in request.form:
         thing = Thing("drink", drink_id)
-        _taken(desk, Act.EDIT_MENU, subject,
-               lambda tx: Done(None, editing.remove_drink(tx, thing, desk.author.name, desk.now), {}))  # fmt: skip
+        _taken(
+            context, Act.EDIT_MENU, subject,
+            lambda tx: Done(None, editing.remove_drink(tx, thing, context.author.name, context.now), {}),
+        )  # fmt: skip
     else:
-        _save(desk, Act.EDIT_MENU, Thing("drink", drink_id), DRINK_FIELDS)
-    return desk.go("settings.machine", device_uuid=subject.device_uuid)
+        _save(context, Act.EDIT_MENU, Thing("drink", drink_id), DRINK_FIELDS)
+    return context.go("settings.machine", device_uuid=subject.device_uuid)
 
 
 @section.page("/settings/<merchant_id>/fleet.toml", Act.IMPORT_FLEET, MERCHANT)
-def export(desk: Desk, merchant_id: str) -> Response:
+def export(context: RequestContext, merchant_id: str) -> Response:
     """The merchant as a file, without secrets."""
-    with desk.read() as session:
+    with context.read() as session:
         return files.download(session, merchant_id)
 
 
 @section.act("/settings/<merchant_id>/import", Act.IMPORT_FLEET, MERCHANT)
-def load(desk: Desk, merchant_id: str) -> str:
+def load(context: RequestContext, merchant_id: str) -> str:
     """What a file would change; with `go`, the change. Keys are left alone."""
-    result = files.load(desk, merchant_id)
-    return desk.render("settings/import.html", merchant_id=merchant_id, result=result)
+    result = files.load(context, merchant_id)
+    return context.render("settings/import.html", merchant_id=merchant_id, result=result)
 
 
 def _keys(
-    desk: Desk, merchant_id: str, scenario: str, typed: Mapping[str, str] | None = None, problems: Sequence[str] = ()
+    context: RequestContext,
+    merchant_id: str,
+    scenario: str,
+    typed: Mapping[str, str] | None = None,
+    problems: Sequence[str] = (),
 ) -> str:
     """The form with what is stored, or with what was typed into it."""
-    with desk.read() as session:
+    with context.read() as session:
         known = next((one for one in readers.accounts(session, merchant_id) if one.scenario == scenario), None)
     seen = (typed or {}).get(forms.SEEN) or forms.seen_as({"version": known and known.version})
-    return desk.render(
+    return context.render(
         "settings/keys.html", merchant_id=merchant_id, scenario=scenario, known=known, shown=typed or known or {},
         seen=seen, addresses=credentials.addresses_of(scenario), problems=problems,
-        rates=_rates(desk) if scenario in WITH_RECEIPT else [],
+        rates=_rates(context) if scenario in WITH_RECEIPT else [],
     )  # fmt: skip
 
 
-def _rates(desk: Desk) -> list[tuple[str, str]]:
-    return [(str(code), str(desk.texts(f"settings.vat_code.{code}"))) for code in VAT_CODES]
+def _rates(context: RequestContext) -> list[tuple[str, str]]:
+    return [(str(code), str(context.texts(f"settings.vat_code.{code}"))) for code in VAT_CODES]
 
 
 def _seen_of(drink: MenuDrink) -> str:
     return forms.seen_as({"name": drink.name, **dict(zip(forms.PRICES, drink.prices, strict=True))})
 
 
-def _save(desk: Desk, act: Act, thing: Thing, names: tuple[str, ...]) -> None:
+def _save(context: RequestContext, act: Act, thing: Thing, names: tuple[str, ...]) -> None:
     def work(tx: Transaction) -> Done[None]:
-        changed = editing.change(tx, thing, forms.wanted(names), desk.author.name, desk.now, forms.seen())
+        changed = editing.change(tx, thing, forms.wanted(names), context.author.name, context.now, forms.seen())
         return Done(None, changed.before, changed.after)
 
-    about = desk.about()
-    _taken(desk, act, Subject(thing.kind, thing.id, about.merchant_id, about.device_uuid), work)
+    about = context.about()
+    _taken(context, act, Subject(thing.kind, thing.id, about.merchant_id, about.device_uuid), work)
 
 
-def _taken(desk: Desk, act: Act, subject: Subject, work: Any) -> None:
+def _taken(context: RequestContext, act: Act, subject: Subject, work: Any) -> None:
     try:
-        desk.perform(act, subject, request.form.get("why", ""), work)
+        context.perform(act, subject, request.form.get("why", ""), work)
     except NotTaken as error:
         for name, words in error.problems.items():
-            told = _must(desk, error.code or name) or words
-            desk.say("settings.not_taken", good=False, name=_named(desk, name), words=told)
+            told = _must(context, error.code or name) or words
+            context.say("settings.not_taken", good=False, name=_named(context, name), words=told)
     except Overtaken:
-        desk.say("shell.error.409.text", good=False)
+        context.say("shell.error.409.text", good=False)
     except editing.NoSuchThing:
         raise NotFound from None
     else:
-        desk.say("settings.saved")
+        context.say("settings.saved")
 
 
-def _named(desk: Desk, name: str) -> str:
+def _named(context: RequestContext, name: str) -> str:
     key = f"settings.note.{name}" if name in NOTE_FIELDS else f"settings.field.{name}"
-    return str(desk.texts(key)) if desk.texts.has(key) else name
+    return str(context.texts(key)) if context.texts.has(key) else name
 
 
-def _must(desk: Desk, what: str) -> str:
+def _must(context: RequestContext, what: str) -> str:
     """What is asked of a field, in the reader's words and units; "" where a form leaves no way to miss it."""
     key = f"settings.must.{'price' if what in forms.PRICES else 'note' if what in NOTE_FIELDS else what}"
-    least, most = desk.texts.price(file_fields.MIN_PRICE), desk.texts.price(file_fields.MAX_PRICE)
-    return str(desk.texts(key, least=least, most=most, longest=MAX_NOTE)) if desk.texts.has(key) else ""
+    least, most = context.texts.price(file_fields.MIN_PRICE), context.texts.price(file_fields.MAX_PRICE)
+    return str(context.texts(key, least=least, most=most, longest=MAX_NOTE)) if context.texts.has(key) else ""
 
 
-def _of_form(desk: Desk, problems: list[str]) -> list[str]:
+def _of_form(context: RequestContext, problems: list[str]) -> list[str]:
     """What is wrong with keys that were typed: the file's rules are asked in a file's words, nobody here wrote one."""
     told = []
     for words in problems:
         name, rest = found.groups() if (found := _OF_KEYS.fullmatch(words)) else ("", words)
-        if name and (must := _must(desk, name)):
-            told.append(f"{desk.texts(f'settings.{name}')}: {must}")
+        if name and (must := _must(context, name)):
+            told.append(f"{context.texts(f'settings.{name}')}: {must}")
         else:
-            of_field = f"{desk.texts(f'settings.{name}')}: {rest}" if desk.texts.has(f"settings.{name}") else words
-            told.append(f"{desk.texts('settings.told_in_english')} {of_field}")
+            of_field = (
+                f"{context.texts(f'settings.{name}')}: {rest}" if context.texts.has(f"settings.{name}") else words
+            )
+            told.append(f"{context.texts('settings.told_in_english')} {of_field}")
     return told
 
 

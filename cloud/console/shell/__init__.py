@@ -1,1 +1,1 @@
-"""What all sections share: login, rights, layout, language, errors, and the one door every act goes through."""
+"""What all sections share: login, rights, layout, language, errors, and the one way to act."""

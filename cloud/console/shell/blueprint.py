@@ -15,12 +15,12 @@ from cloud.buyer.gzip_response import gzip_response
 from cloud.console.sections import SECTIONS
 from cloud.console.shell import cookies
 from cloud.console.shell.assets import FILES
-from cloud.console.shell.desk import NeedsConfirmation
 from cloud.console.shell.entrance import Entrance
 from cloud.console.shell.errors import Errors
 from cloud.console.shell.frame import Frame
 from cloud.console.shell.guard import Guard, no_zeros
 from cloud.console.shell.key_entrance import KeyEntrance
+from cloud.console.shell.request_context import NeedsConfirmation
 from cloud.console.shell.section import Section
 from cloud.console.shell.sso_entrance import SsoEntrance
 from cloud.fleet.vault import Vault, derive

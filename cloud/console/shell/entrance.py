@@ -1,4 +1,4 @@
-"""The way in and out: login, second step, confirming who one is, an invitation, logout. Nobody has a desk yet."""
+"""The way in and out: login, second step, step-up, invitation, logout. No request has a `RequestContext` yet."""
 
 from datetime import datetime
 from typing import Any
@@ -12,11 +12,11 @@ from cloud.access.login import Login, Refused
 from cloud.access.person import Person
 from cloud.buyer.texts import LANGUAGES
 from cloud.console.shell import cookies
-from cloud.console.shell.desk import address
 from cloud.console.shell.errors import UNDONE, is_inside
 from cloud.console.shell.frame import Frame
 from cloud.console.shell.guard import Guard
 from cloud.console.shell.key_entrance import FIELD, KeyEntrance, browser
+from cloud.console.shell.request_context import address
 from cloud.database.transaction import Transaction
 from cloud.wiring import Cloud
 

@@ -9,9 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from cloud.console.shell.desk import address
 from cloud.console.shell.frame import Frame
 from cloud.console.shell.guard import FRAGMENT, Guard, leave_for
+from cloud.console.shell.request_context import address
 from cloud.wiring import Cloud
 
 log = logging.getLogger("cloud.console")

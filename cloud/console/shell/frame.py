@@ -17,8 +17,8 @@ from cloud.access.support import open_now
 from cloud.buyer.texts import LANGUAGES, Language
 from cloud.console.shell import cookies
 from cloud.console.shell.assets import asset
-from cloud.console.shell.desk import MERCHANT, Desk, address
 from cloud.console.shell.icons import icon
+from cloud.console.shell.request_context import MERCHANT, RequestContext, address
 from cloud.console.shell.section import Section
 from cloud.console.shell.texts import DEFAULT_ZONE, SHELL, ConsoleTexts
 from cloud.fleet.models import Merchant
@@ -61,30 +61,30 @@ class Frame:
     def outside(self, texts: ConsoleTexts) -> dict[str, Any]:
         """What pages have that nobody is logged in at."""
         return {
-            "t": texts, "asset": asset, "to": address, "icon": icon, "theme": cookies.theme(), "desk": None,
+            "t": texts, "asset": asset, "to": address, "icon": icon, "theme": cookies.theme(), "context": None,
             "other_language": "en" if texts.language == "ru" else "ru",
             "vouches": urlsplit(self._cloud.settings.oidc_issuer).hostname or "",
             "takes_passkeys": relying_party(self._cloud.settings.public_url) is not None,
         }  # fmt: skip
 
-    def context(self, desk: Desk) -> dict[str, Any]:
+    def template_values(self, context: RequestContext) -> dict[str, Any]:
         """What every page has."""
-        person = desk.person
+        person = context.person
         return {
-            **self.outside(desk.texts),
-            "desk": desk,
+            **self.outside(context.texts),
+            "context": context,
             "person": person,
-            "may": desk.may,
+            "may": context.may,
             "has": self.has,
             "Act": Act,
-            "now": desk.now,
+            "now": context.now,
             "theme": cookies.theme(person.theme),
             "places": self.places(person),
             "here": (request.endpoint or "").removeprefix("console.").partition("_")[0],
             "merchants": self._merchants(person),
             "merchant": request.args.get(MERCHANT, ""),
             "searches": SEARCH in self._names and person.may_somewhere(Act.SEE_ORDERS),
-            "supports": self._supports(desk),
+            "supports": self._supports(context),
             "is_fragment": "HX-Request" in request.headers and "HX-Boosted" not in request.headers,
         }
 
@@ -112,10 +112,10 @@ class Frame:
             rows = session.execute(query if scope.everything else query.where(Merchant.id.in_(ids))).all()
         return [(row.id, row.name) for row in rows] if len(rows) > 1 else []
 
-    def _supports(self, desk: Desk) -> list[tuple[Any, str]]:
+    def _supports(self, context: RequestContext) -> list[tuple[Any, str]]:
         """Support accesses this person should know of, with their merchant's name."""
-        with desk.read() as session:
-            accesses = open_now(session, desk.person.scope(Act.SEE_NOW), desk.now)
+        with context.read() as session:
+            accesses = open_now(session, context.person.scope(Act.SEE_NOW), context.now)
             ids = {one.merchant_id for one in accesses}
             query = select(Merchant.id, Merchant.name).where(Merchant.id.in_(ids))
             names = {row.id: row.name for row in session.execute(query)} if ids else {}

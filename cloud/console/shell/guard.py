@@ -23,8 +23,8 @@ from cloud.access.tokens import new_id
 from cloud.buyer.headers import is_own
 from cloud.buyer.texts import Language
 from cloud.console.shell import cookies
-from cloud.console.shell.desk import Desk, NeedsConfirmation, address, narrowed
 from cloud.console.shell.frame import Frame
+from cloud.console.shell.request_context import NeedsConfirmation, RequestContext, address, narrowed
 from cloud.console.shell.section import Route
 from cloud.console.shell.texts import DEFAULT_ZONE
 from cloud.fleet.models import Device, Merchant
@@ -85,7 +85,7 @@ class Guard:
         return self._here(seen.person) if seen is not None and not seen.is_complete else None
 
     def language(self) -> Language:
-        """In which to speak to who asks, on pages that are shown before anybody has a desk, and when all else fails."""
+        """The person's language, for pages that are shown without a `RequestContext`, and when all else fails."""
         try:
             seen = self.who()
         except SQLAlchemyError:
@@ -117,21 +117,21 @@ class Guard:
                 return to_login(half=self.half() is not None)
             if person.must_set_up and name not in SETS_UP:
                 return leave_for(address("account.second_factor_page"))
-            desk = self._desk(route, person, named)
-            if route.asks_who and not person.has_just_confirmed(desk.now):
+            context = self._context(route, person, named)
+            if route.asks_who and not person.has_just_confirmed(context.now):
                 raise NeedsConfirmation
-            return route.view(desk, **named)
+            return route.view(context, **named)
 
         return guarded
 
-    def _desk(self, route: Route, person: Person, named: dict[str, str]) -> Desk:
+    def _context(self, route: Route, person: Person, named: dict[str, str]) -> RequestContext:
         now = self.cloud.clock()
         subject = self._subject(route, named)
         self._check(route.act, person, subject)
         scope = NOTHING if route.act is Act.OWN_ACCOUNT else narrowed(person.scope(route.act))
         zone = self._zone(subject, person, scope)
         texts = self.frame.texts(cookies.language(person.language), now, zone)
-        return Desk(self.cloud, person, now, texts, scope, subject, self.frame.context)
+        return RequestContext(self.cloud, person, now, texts, scope, subject, self.frame.template_values)
 
     def _subject(self, route: Route, named: dict[str, str]) -> Subject | None:
         if route.of is None:

@@ -14,7 +14,7 @@ from cloud.access.journal import Subject
 from cloud.buyer.texts import Language
 
 View = Callable[..., Any]
-"""Called with the request's `Desk`, then what its path names."""
+"""Called with the request's `RequestContext`, then what its path names."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Section:
         return self._route(path, act, of, "GET", confirmed)
 
     def act(self, path: str, act: Act, of: Kind | None = None) -> Callable[[View], View]:
-        """A form's address. What it does goes through `desk.perform`."""
+        """A form's address. What it does goes through `context.perform`."""
         return self._route(path, act, of, "POST", False)
 
     def _route(self, path: str, act: Act, of: Kind | None, method: str, confirmed: bool) -> Callable[[View], View]:

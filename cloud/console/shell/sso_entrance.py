@@ -8,11 +8,11 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.access.login import Refused
 from cloud.console.shell import cookies
-from cloud.console.shell.desk import address
 from cloud.console.shell.entrance import Entrance
 from cloud.console.shell.errors import is_inside
 from cloud.console.shell.guard import Guard
 from cloud.console.shell.key_entrance import browser
+from cloud.console.shell.request_context import address
 from cloud.wiring import Cloud
 
 if TYPE_CHECKING:

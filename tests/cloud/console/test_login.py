@@ -299,7 +299,7 @@ def test_a_page_of_important_acts_asks_before_and_nothing_is_left_undone(console
         assert session.get_one(User, colleague.user_id).disabled_at is not None
 
 
-def test_what_is_shown_without_a_desk_is_in_the_language_of_the_account(console: Console) -> None:
+def test_what_is_shown_without_a_context_is_in_the_language_of_the_account(console: Console) -> None:
     """Regression: a Russian account in an English browser was asked in English, and refused in it."""
     client = console.client(OWNER)
     post(client, "/console/account/taste", language="ru", theme="")

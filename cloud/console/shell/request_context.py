@@ -1,4 +1,4 @@
-"""The desk of one request: who sits at it, what he may read, and the one door through which he acts."""
+"""The context of one request: the person, what the person may read, and the one way to act."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,8 +55,8 @@ class NeedsConfirmation(Exception):
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What a view is given. Readers take `desk.scope` as their first argument."""
+class RequestContext:
+    """What a view is given. Readers take `context.scope` as their first argument."""
 
     cloud: Cloud
     person: Person
@@ -66,7 +66,7 @@ class Desk:
     """All he may do the page's act to; narrowed to the merchant the address names."""
     subject: Subject | None = None
     """What the address names, and whose it is: the shell has looked it up and checked the right to it."""
-    context: Callable[["Desk"], dict[str, Any]] = field(default=lambda _: {}, repr=False)
+    template_values: Callable[["RequestContext"], dict[str, Any]] = field(default=lambda _: {}, repr=False)
 
     @property
     def database(self) -> Database:
@@ -121,7 +121,7 @@ class Desk:
 
     def render(self, template: str, **values: Any) -> str:
         """A template of `templates/console/`, with what every page has."""
-        return render_template(f"console/{template}", **self.context(self), **values)
+        return render_template(f"console/{template}", **self.template_values(self), **values)
 
     def scope_of(self, act: Act) -> Scope:
         """All he may do another act to, narrowed as the page is."""
