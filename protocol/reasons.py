@@ -1,6 +1,6 @@
 """The closed lists of the product: sizes, states, phases, what left the spout, and every code a refusal can carry.
 
-Only names live here; sentences for people are the cloud's (`cloud/buyer`), tables of behaviour belong to their rooms.
+Only names live here: sentences for people are in `cloud/buyer`, tables of behaviour in their packages.
 Sources: docs/orders.md, docs/machine-protocol.md 3.2 and 3.4.
 """
 

@@ -29,7 +29,7 @@ def back_up(cloud: Cloud, file: Path) -> Manifest:
         raise BackupError("this database has no tables of ours")
     cloud.database.set_clock()
     as_of, schema = cloud.clock(), ""
-    with _room_in(file.absolute().parent, ".coffee-backup-") as folder:
+    with _temporary_folder(file.absolute().parent, ".coffee-backup-") as folder:
         if file.exists():
             raise BackupError(f"{file} is there already")
         copied = folder / archive.DATABASE
@@ -50,14 +50,14 @@ def back_up(cloud: Cloud, file: Path) -> Manifest:
 
 def look_into(cloud: Cloud, file: Path) -> Manifest:
     """Whether `file` is whole, and of a kind and revision that are restored here. Raises `BackupError`."""
-    with _room_in(file.absolute().parent, ".coffee-restore-") as folder:
+    with _temporary_folder(file.absolute().parent, ".coffee-restore-") as folder:
         return _unpacked(cloud, file, folder)[0]
 
 
 def restore(cloud: Cloud, file: Path, *, replaces: bool) -> Manifest:
     """Put the database back to what `file` holds, and note that it was. Raises `BackupError`; then nothing changed."""
     beside = _file_of(cloud).absolute().parent if cloud.database.is_sqlite else file.absolute().parent
-    with _room_in(beside, ".coffee-restore-") as folder:
+    with _temporary_folder(beside, ".coffee-restore-") as folder:
         manifest, database = _unpacked(cloud, file, folder)
         if cloud.database.is_sqlite:
             _into_sqlite(cloud, database, manifest, replaces)
@@ -90,7 +90,7 @@ def begin_what_was_restored(cloud: Cloud) -> None:
 
 
 @contextmanager
-def _room_in(place: Path, prefix: str) -> Iterator[Path]:
+def _temporary_folder(place: Path, prefix: str) -> Iterator[Path]:
     """A folder there until the end of the block. What the system refuses meanwhile is a `BackupError`."""
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)

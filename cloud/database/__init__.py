@@ -1,1 +1,1 @@
-"""The database room: connections, the unit of work, commits in groups, wake-ups between processes."""
+"""The database: connections, the unit of work, commits in groups, wake-ups between processes."""

@@ -16,7 +16,7 @@ from cloud.database.storage import PlainRows
 
 
 class Part(Protocol):
-    """What a room keeps for one transaction, such as the orders it has locked."""
+    """What a package keeps for one transaction, such as the orders it has locked."""
 
     def __init__(self, tx: "Transaction") -> None: ...
 

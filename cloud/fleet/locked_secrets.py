@@ -1,4 +1,4 @@
-"""Secrets that lie locked in the database. Each room tells its own; `operators/rekey.py` locks all of them anew."""
+"""Secrets that lie locked in the database. Each package lists its own; `operators/rekey.py` locks all of them anew."""
 
 from dataclasses import dataclass
 

@@ -54,17 +54,17 @@ Unreadable = Callable[[], Collection[Account]]
 
 def create_blueprint(database: Database, clock: Clock, token: str, unreadable: Unreadable) -> Blueprint:
     """The route."""
-    room = Blueprint("metrics", __name__)
+    blueprint = Blueprint("metrics", __name__)
     metrics = Metrics(database, unreadable)
 
-    @room.get("/metrics")
+    @blueprint.get("/metrics")
     def show() -> tuple[Response, int] | Response:
         if not may_see(token):
             said = "COFFEE_METRICS_TOKEN is needed" if token else "only from this machine; see COFFEE_METRICS_TOKEN"
             return jsonify(error={"code": "forbidden", "message": said}), 403
         return Response(metrics.text(clock()), content_type=CONTENT_TYPE)
 
-    return room
+    return blueprint
 
 
 class Metrics:

@@ -16,11 +16,11 @@ from cloud.fleet import accounts, broker_identities, replaced_credentials
 from cloud.fleet.locked_secrets import LockedSecret
 from cloud.fleet.vault import SecretUnreadable, Vault
 
-ROOMS: tuple[Callable[[Session], Iterable[LockedSecret]], ...] = (
+SOURCES: tuple[Callable[[Session], Iterable[LockedSecret]], ...] = (
     broker_identities.locked_secrets, accounts.locked_secrets, second_factor.locked_secrets,
     channel_settings.locked_secrets, replaced_credentials.locked_secrets,
 )  # fmt: skip
-"""Who has any. Their rows are held until the end."""
+"""Each lists the secrets its package keeps, and locks their rows until the end."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def rekey(database: Database, vault: Vault) -> Rekeyed:
 
 def _rekey(tx: Transaction, vault: Vault) -> Rekeyed:
     anew, already, unreadable = list[str](), list[str](), list[str]()
-    for secret in (one for secrets_of in ROOMS for one in secrets_of(tx.session)):
+    for secret in (one for secrets_of in SOURCES for one in secrets_of(tx.session)):
         if vault.is_present(secret.locked):
             already.append(secret.name)
             continue

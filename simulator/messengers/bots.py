@@ -26,13 +26,13 @@ class Bots:
 
     def blueprint(self) -> Blueprint:
         """All routes."""
-        room = Blueprint("bots", __name__)
-        room.add_url_rule("/bot<token>/<method>", "telegram", self._telegram, methods=["POST"])
-        room.add_url_rule("/max/messages", "max", self._max, methods=["POST", "PUT"])
-        room.add_url_rule("/max/updates", "max_updates", self._max_updates, methods=["GET"])
-        room.add_url_rule("/max/answers", "max_answers", self._max_answers, methods=["POST"])
-        room.add_url_rule("/program/<name>", "program", self._program, methods=["POST"])
-        return room
+        blueprint = Blueprint("bots", __name__)
+        blueprint.add_url_rule("/bot<token>/<method>", "telegram", self._telegram, methods=["POST"])
+        blueprint.add_url_rule("/max/messages", "max", self._max, methods=["POST", "PUT"])
+        blueprint.add_url_rule("/max/updates", "max_updates", self._max_updates, methods=["GET"])
+        blueprint.add_url_rule("/max/answers", "max_answers", self._max_answers, methods=["POST"])
+        blueprint.add_url_rule("/program/<name>", "program", self._program, methods=["POST"])
+        return blueprint
 
     def _telegram(self, token: str, method: str) -> ResponseReturnValue:
         if ":" not in token:

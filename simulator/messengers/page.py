@@ -11,14 +11,14 @@ PERSON = "42"
 
 def create_blueprint(chats: Chats) -> Blueprint:
     """The page and its style."""
-    room = Blueprint("page", __name__, template_folder="templates", static_folder="static")
+    blueprint = Blueprint("page", __name__, template_folder="templates", static_folder="static")
 
-    @room.get("/")
+    @blueprint.get("/")
     def show() -> str:
         names = dict.fromkeys(message.chat for message in chats.messages())
         return render_template("messengers.html", chats={name: chats.messages(name) for name in names})
 
-    @room.post("/press")
+    @blueprint.post("/press")
     def press() -> ResponseReturnValue:
         ref, data = request.form.get("ref", ""), request.form.get("data", "")
         message = next((each for each in chats.messages() if each.ref == ref), None)
@@ -27,14 +27,14 @@ def create_blueprint(chats: Chats) -> Blueprint:
         chats.press(message, data, PERSON)
         return redirect("/")
 
-    @room.post("/write")
+    @blueprint.post("/write")
     def write() -> ResponseReturnValue:
         chats.write(request.form.get("chat", "") or PERSON, PERSON, request.form.get("text", "")[:200])
         return redirect("/")
 
-    @room.after_request
+    @blueprint.after_request
     def guard(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = "default-src 'self'"
         return response
 
-    return room
+    return blueprint

@@ -55,10 +55,10 @@ def test_the_same_seed_is_the_same_world_with_exactly_its_faults_in_another_proc
 
 def test_between_worlds_the_real_code_stands(workshop: Workshop) -> None:
     """The other tests of this process must not be given a client of a world that is over."""
-    rooms = (paho.mqtt.client, cloud.courier.broker_session, cloud.database.database, cloud.payments.yookassa.client)
-    before = [dict(vars(room)) for room in rooms]
+    modules = (paho.mqtt.client, cloud.courier.broker_session, cloud.database.database, cloud.payments.yookassa.client)
+    before = [dict(vars(module)) for module in modules]
     workshop.tell(CALM_SEED)
-    assert [dict(vars(room)) for room in rooms] == before
+    assert [dict(vars(module)) for module in modules] == before
     assert paho.mqtt.client.Client.__module__ == "paho.mqtt.client"
 
 

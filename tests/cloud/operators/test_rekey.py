@@ -13,7 +13,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet import broker_identities, replaced_credentials
 from cloud.fleet.models import Credential, FormerCredential
 from cloud.fleet.vault import SecretUnreadable, Vault
-from cloud.operators.rekey import ROOMS, Rekeyed, rekey
+from cloud.operators.rekey import SOURCES, Rekeyed, rekey
 from tests.cloud.worlds import DEVICE, SECRET_KEY, SHOP_SECRET, World
 
 NEW = "a new secret text of more than thirty-two characters"
@@ -32,7 +32,7 @@ def test_everything_stored_is_locked_with_the_present_key_and_reads_the_same(wor
         Vault(SECRET_KEY).open(stored(world)["Yookassa"])
 
 
-def test_every_room_that_keeps_a_secret_tells_it(world: World) -> None:
+def test_every_package_that_keeps_a_secret_lists_it(world: World) -> None:
     """Regression: second factors and signing secrets stayed under the old key, and went with it."""
     vault, hook = Vault(SECRET_KEY), ChannelTerms("webhook", "ours", "https://merchant.example/hook")
 
@@ -47,7 +47,7 @@ def test_every_room_that_keeps_a_secret_tells_it(world: World) -> None:
 
     world.database.transact(keep)
     rekey(world.database, Vault(NEW, (SECRET_KEY,)))
-    told = world.database.transact(lambda tx: [secret for secrets_of in ROOMS for secret in secrets_of(tx.session)])
+    told = world.database.transact(lambda tx: [secret for secrets_of in SOURCES for secret in secrets_of(tx.session)])
     assert all(Vault(NEW).is_present(secret.locked) for secret in told)
     kept = {(inspect(type(secret.row)).local_table.name, secret.column) for secret in told}
     columns = {(table.name, column.name) for table in Base.metadata.tables.values() for column in table.columns}
