@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Coffee Relay's one door: makes the environment when it is missing, then does what is asked.
+"""Coffee Relay's one command: makes the environment when it is missing, then does what is asked.
 
   python3 run.py demo    a coffee bought, poured and paid on this machine (--once: without a person)
   python3 run.py test    the whole test suite (--long: also the tests that take minutes)
@@ -137,11 +137,11 @@ def lock(options: "list[str]") -> None:
 @contextmanager
 def one_at_a_time() -> "Iterator[None]":
     """Of several starts at once one prepares the environment and the others find it prepared."""
-    with open(__file__, "rb") as door:
+    with open(__file__, "rb") as this_file:
         if os.name != "nt":
             import fcntl
 
-            fcntl.flock(door, fcntl.LOCK_EX)
+            fcntl.flock(this_file, fcntl.LOCK_EX)
         yield
 
 

@@ -1,4 +1,4 @@
-"""Certificates that end soon: those that buyers and machines meet at our doors, our own, and whom machines trust."""
+"""Certificates that end soon: those that buyers and machines are shown, our own, and the authorities machines trust."""
 
 import socket
 import ssl
@@ -31,19 +31,19 @@ class Ends:
 
 
 def watched(settings: Settings, now: datetime) -> Ends:
-    """Those of an installation: the site's, the brokers' as their doors show them, and of our own files."""
-    doors = ",".join((settings.public_url, settings.mqtt_url, settings.machines_mqtt_url)).split(",")
-    return ending(doors, (settings.mqtt_cert,), (settings.mqtt_ca, settings.machines_mqtt_ca), now)
+    """Those of an installation: the site's, the brokers' as they show them, and of our own files."""
+    addresses = ",".join((settings.public_url, settings.mqtt_url, settings.machines_mqtt_url)).split(",")
+    return ending(addresses, (settings.mqtt_cert,), (settings.mqtt_ca, settings.machines_mqtt_ca), now)
 
 
-def ending(doors: Iterable[str], own: Iterable[str], trusted: Iterable[str], now: datetime) -> Ends:
+def ending(addresses: Iterable[str], own: Iterable[str], trusted: Iterable[str], now: datetime) -> Ends:
     """Those that end within two weeks. One that cannot be read, or an address that does not answer, says nothing new.
 
     `own` and `trusted` are files: of ours the first in each counts, of authorities the one that lasts longest.
     """
     ends = {file: _end_of(file, lambda each: each[0]) for file in own if file}
     ends |= {file: _end_of(file, max) for file in trusted if file}
-    for parts in dict.fromkeys(urlsplit(door.strip()) for door in doors):
+    for parts in dict.fromkeys(urlsplit(address.strip()) for address in addresses):
         if parts.scheme in _PORTS and parts.hostname:
             port = parts.port or _PORTS[parts.scheme]
             name = parts.hostname if parts.scheme == HTTPS else f"{parts.hostname}:{port}"

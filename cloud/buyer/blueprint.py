@@ -24,7 +24,7 @@ from cloud.buyer.menu import Menu
 from cloud.buyer.open_order import whose
 from cloud.buyer.pages import Pages
 from cloud.buyer.services import STREAMS, STREAMS_PER_ADDRESS, Services
-from cloud.buyer.status_door import StatusDoor
+from cloud.buyer.status_endpoint import StatusEndpoint
 from cloud.buyer.stream import Events
 from cloud.database.database import Database
 from cloud.fleet.models import Device
@@ -81,11 +81,11 @@ def guard(checkout: Blueprint, services: Services) -> Blueprint:
     return checkout
 
 
-def status_door(
+def status_endpoint(
     app: "WSGIApplication", services: Services, headers: Mapping[str, str] = MappingProxyType({})
-) -> StatusDoor:
-    """The application behind the door that answers questions about one order; `headers` it gives every answer."""
-    return StatusDoor(app, services, {**headers, **of_json(content_policy(services.public_url))})
+) -> StatusEndpoint:
+    """Wrap the application in the endpoint that answers questions about one order, with `headers` in every answer."""
+    return StatusEndpoint(app, services, {**headers, **of_json(content_policy(services.public_url))})
 
 
 def create_blueprint(services: Services) -> Blueprint:

@@ -49,7 +49,7 @@ class TooOften(TooManyRequests):
 def create_blueprint(
     database: Database, codes: Codes, settings: Settings, clock: Clock, tries: Tries, visitor: Callable[[], str]
 ) -> Blueprint:
-    """The machines' door. `visitor`: the address of who asks now."""
+    """Where machines enrol. `visitor`: the address of who asks now."""
     blueprint = Blueprint("enrolment", __name__)
 
     @blueprint.post(PATH)

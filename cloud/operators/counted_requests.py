@@ -21,7 +21,7 @@ REQUEST_SECONDS = Histogram(
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 _ANSWERS = {"200": "stored", "400": "unreadable", "403": "stranger", "409": "key_used", "503": "try_later"}
-"""What a door of a provider says by its status (docs/http.md)."""
+"""What a provider's endpoint says by its status (docs/http.md)."""
 OTHER, FAILED = "other", "failed"
 WEBHOOKS_OF = {"/v1/yook-pay-webhook": "yookassa", "/v1/tbank-webhook": "tbank", "/v1/custom-callback": "custom"}
 WEBHOOKS = Counter(
@@ -37,12 +37,12 @@ NO_ROUTE = "none"
 
 
 class CountedRequests:
-    """Wraps the whole application. `door` is the route that is answered in front of Flask."""
+    """Wraps the whole application. `front_route` is the one answered in front of Flask."""
 
-    def __init__(self, app: "WSGIApplication", counts: Counts, door: str) -> None:
+    def __init__(self, app: "WSGIApplication", counts: Counts, front_route: str) -> None:
         self._app = app
         self._counts = counts
-        self._door = door
+        self._front_route = front_route
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """One request."""
@@ -61,9 +61,9 @@ class CountedRequests:
                 self._count(route, environ["REQUEST_METHOD"], status, time.perf_counter() - began)
 
     def _route(self, request: object) -> str:
-        """As the answer begins, Flask's request is in the environment, with the rule that fits; the door has none."""
+        """As the answer begins, Flask's request with its rule is in the environment; the front route has none."""
         if not isinstance(request, Request):
-            return self._door
+            return self._front_route
         return template_of(request.url_rule.rule) if request.url_rule is not None else NO_ROUTE
 
     def _count(self, route: str, method: str, status: str, seconds: float) -> None:

@@ -15,7 +15,7 @@ from cloud.background.loops import ThreadPool
 from cloud.buyer import render_error, render_http_error
 from cloud.buyer.capability import Seal
 from cloud.buyer.limits import RateLimit, network_of
-from cloud.buyer.status_door import ROUTE as STATUS_ROUTE
+from cloud.buyer.status_endpoint import ROUTE as STATUS_ROUTE
 from cloud.console import create_blueprint as create_console
 from cloud.courier import enrolment_route
 from cloud.courier.tmetr.price import TmetrPrices
@@ -65,7 +65,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     settings = cloud.settings
     visitor_of = _visitors(settings)
     pool = ThreadPool("checkout", OPENING_SLOTS)
-    desk = checkout.Checkout(
+    checkouts = checkout.Checkout(
         cloud.database, cloud.clients, cloud.call_worker(pool), cloud.clock, new_payment_id,
         lambda: cloud.ending.is_begun,
     )  # fmt: skip
@@ -82,7 +82,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     )  # fmt: skip
     cloud.ending.at_once(lambda: services.versions.end())
     app.register_blueprint(buyer.create_blueprint(services))
-    app.register_blueprint(buyer.guard(checkout.create_blueprint(desk), services))
+    app.register_blueprint(buyer.guard(checkout.create_blueprint(checkouts), services))
     app.register_blueprint(
         webhook.create_blueprint(
             cloud.database, cloud.clock, settings.trusted_proxies, settings.yookassa_webhook_networks
@@ -99,7 +99,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     _add_health(app, cloud)
     _add_errors(app)
     app.after_request(_harden)
-    app.wsgi_app = buyer.status_door(app.wsgi_app, services, HEADERS)  # type: ignore[method-assign]  # Flask's way to wrap an app
+    app.wsgi_app = buyer.status_endpoint(app.wsgi_app, services, HEADERS)  # type: ignore[method-assign]  # Flask's way to wrap an app
     app.wsgi_app = CountedRequests(app.wsgi_app, cloud.counts, STATUS_ROUTE)  # type: ignore[method-assign]
     return app
 

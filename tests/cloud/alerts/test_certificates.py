@@ -16,7 +16,7 @@ from tests.cloud.worlds import SECRET_KEY
 
 
 @contextmanager
-def a_door(certificate: Path, key: Path, callers: int) -> Iterator[str]:
+def a_tls_server(certificate: Path, key: Path, callers: int) -> Iterator[str]:
     """Shows its certificate to so many; its address."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -38,13 +38,13 @@ def a_door(certificate: Path, key: Path, callers: int) -> Iterator[str]:
 def test_a_certificate_that_ends_is_told_two_weeks_before(tmp_path: Path) -> None:
     certificate, key = Authority(tmp_path).sign("server")
     now = datetime.now(UTC)
-    with a_door(certificate, key, 2) as address:
-        doors, files = [f"https://{address}"], (str(certificate), "", str(tmp_path / "no file"))
-        ends = certificates.ending(doors, files, (), now)
+    with a_tls_server(certificate, key, 2) as address:
+        addresses, files = [f"https://{address}"], (str(certificate), "", str(tmp_path / "no file"))
+        ends = certificates.ending(addresses, files, (), now)
         assert [each.subject for each in ends.soon] == [str(certificate)[-128:], "127.0.0.1"]
         assert [name.rpartition("/")[2] for name in ends.unread] == ["no file"]
-        assert certificates.ending(doors, files, (), now - timedelta(days=15)).soon == []
-    not_listening = certificates.ending(doors, (), (), now)
+        assert certificates.ending(addresses, files, (), now - timedelta(days=15)).soon == []
+    not_listening = certificates.ending(addresses, (), (), now)
     assert (not_listening.soon, not_listening.unread) == ([], [ends.soon[1].fingerprint])
     assert certificates.ending(["http://127.0.0.1:1", "mqtt://127.0.0.1", ""], (), (), now) == Ends([], [])
 
@@ -52,7 +52,7 @@ def test_a_certificate_that_ends_is_told_two_weeks_before(tmp_path: Path) -> Non
 def test_the_door_that_all_machines_come_by_is_watched_and_whom_they_trust(tmp_path: Path) -> None:
     """The worker itself goes by the inner address and saw nothing: after that day no machine came back."""
     authority = Authority(tmp_path)
-    with a_door(*authority.sign("broker"), 1) as address:
+    with a_tls_server(*authority.sign("broker"), 1) as address:
         settings = Settings.from_env({
             "COFFEE_SECRET_KEY": SECRET_KEY, "COFFEE_MQTT_URL": "mqtt://127.0.0.1", "COFFEE_PUBLIC_URL": "http://here",
             "COFFEE_MACHINES_MQTT_URL": f"mqtts://nowhere.invalid, mqtts://{address}",

@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer import render_http_error
-from cloud.buyer.blueprint import create_blueprint, guard, status_door
+from cloud.buyer.blueprint import create_blueprint, guard, status_endpoint
 from cloud.buyer.limits import RateLimit, Seats
 from cloud.buyer.services import Services
 from cloud.database.database import Database
@@ -99,7 +99,7 @@ def app(services: Services, counter: Counter, clock: TestClock) -> Flask:
 
     app.register_blueprint(guard(checkout, services))
     asked = PhonesThatScanned(app, services, clock)
-    app.wsgi_app = counter.before(status_door(asked, services))  # type: ignore[method-assign, assignment]  # Flask's way to wrap an app
+    app.wsgi_app = counter.before(status_endpoint(asked, services))  # type: ignore[method-assign, assignment]  # Flask's way to wrap an app
 
     @app.get("/provider")
     def provider() -> str:

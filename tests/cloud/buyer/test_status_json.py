@@ -200,7 +200,7 @@ def test_in_front_of_flask_and_behind_it_the_answer_is_the_same(
     """Long ones go on to Flask, which makes them smaller."""
     orders.change_device(client_info=note)
     address = f"/v1/order-status/{orders.created()}"
-    alone = Flask("no-door", static_folder=None)
+    alone = Flask("no-endpoint", static_folder=None)
     alone.register_blueprint(create_blueprint(services))
     headers = {"Accept-Encoding": "gzip"}
 

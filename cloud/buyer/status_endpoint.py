@@ -28,7 +28,7 @@ REMEMBERED = 256
 """Phones of one market ask in few different words."""
 
 
-class StatusDoor:
+class StatusEndpoint:
     """Wraps the application. `headers` are those of every answer of it to a program."""
 
     def __init__(self, app: "WSGIApplication", services: Services, headers: Mapping[str, str]) -> None:
