@@ -1,4 +1,4 @@
-"""The outermost shell of the worker: threads that call `step(now)` and sleep until its next wake, or until woken.
+"""The outermost layer of the worker: threads that call `step(now)` and sleep until its next wake, or until woken.
 
 No rule lives here. A step that raises is logged and tried again after a pause: a loop never dies quietly.
 """

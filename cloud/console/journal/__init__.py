@@ -1,1 +1,1 @@
-"""The journal of acts, and taking one back."""
+"""The journal of acts, and undoing one."""

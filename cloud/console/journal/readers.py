@@ -48,7 +48,7 @@ def readable(person: Person) -> ColumnElement[bool]:
 
 
 def undone(session: Session, ids: list[int]) -> set[int]:
-    """Which of these were taken back."""
+    """Which of these were undone."""
     found = session.scalars(select(JournalRow.undoes).where(JournalRow.undoes.in_(ids)))
     return {number for number in found if number is not None}
 

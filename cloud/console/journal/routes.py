@@ -1,4 +1,4 @@
-"""The journal's page, and the button that takes an act back."""
+"""The journal's page, and the button that undoes an act."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ from cloud.console.journal import readers, undoing
 from cloud.console.journal.readers import ENTRY, Filter
 from cloud.console.journal.texts_en import ACTS, EN
 from cloud.console.journal.texts_ru import RU
-from cloud.console.journal.ways_back import NO_WAY_BACK, undoer_of
+from cloud.console.journal.undo_table import NOT_UNDOABLE, undoer_of
 from cloud.console.shell.paging import AFTER, Key
 from cloud.console.shell.request_context import Done, RequestContext
 from cloud.console.shell.section import Nav, Section
@@ -49,7 +49,7 @@ def show(context: RequestContext) -> str:
     return context.render(
         "journal/show.html", listed=listed, asked=asked, undone=undone, can_undo=can_undo, days=days, last=last,
         changes=_changes, most=MOST_SHOWN, words=lambda name, value: _words(context, name, value),
-        named=lambda name: _named(context, name), acts=ACTS, no_way=NO_WAY_BACK,
+        named=lambda name: _named(context, name), acts=ACTS, not_undoable=NOT_UNDOABLE,
     )  # fmt: skip
 
 
@@ -64,10 +64,10 @@ def undo(context: RequestContext, entry_id: str) -> BaseResponse:
     if undoer is None:
         raise Conflict
     vault = Vault(context.cloud.settings.secret_key, context.cloud.settings.old_secret_keys)
-    hand = undoing.Hand(context.person, vault, context.now)
+    undo_context = undoing.UndoContext(context.person, vault, context.now)
 
     def work(tx: Transaction) -> Done[None]:
-        return undoing.undo(tx, entry, undoer, hand)
+        return undoing.undo(tx, entry, undoer, undo_context)
 
     try:
         why = request.form.get("why", "")

@@ -70,7 +70,7 @@ NO_WAY = {
     "rollout_start": "The way back is an update to the version before, on the page Updates.",
     "rollout_resume": "It is paused or stopped on the page Updates.",
 }
-"""Why nothing takes such an act back."""
+"""Why nothing undoes such an act."""
 
 EN = {
     "journal.nav": "Journal",

@@ -70,7 +70,7 @@ NO_WAY = {
     "rollout_start": "Назад — обновлением до прежней версии, в разделе «Обновления».",
     "rollout_resume": "Приостановить или остановить его можно в разделе «Обновления».",
 }
-"""Why nothing takes such an act back."""
+"""Why nothing undoes such an act."""
 
 RU = {
     "journal.nav": "Журнал",

@@ -1,6 +1,6 @@
-"""Taking an act back: a new act that writes what was before, refused when the object has moved on since.
+"""Undo an act by a new act that writes what was before; refused when the object has moved on since.
 
-Which acts can be taken back, and why the others cannot: `ways_back.py`.
+Which acts can be undone: `undo_table.py`.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -22,7 +22,7 @@ Values = Mapping[str, Any]
 
 
 class MovedOn(Exception):
-    """The object is not what the act left: undoing would take back somebody else's act. `names`: what moved on."""
+    """The object is not what the act left: undoing would undo somebody else's act. `names`: what moved on."""
 
     def __init__(self, names: Collection[str] = ()) -> None:
         super().__init__(", ".join(names))
@@ -34,8 +34,8 @@ class CannotBePutBack(Exception):
 
 
 @dataclass(frozen=True)
-class Hand:
-    """Whose hand takes it back, and when."""
+class UndoContext:
+    """Who undoes, and when; the vault is for keys."""
 
     person: Person
     vault: Vault
@@ -48,21 +48,21 @@ class Hand:
 
 @dataclass(frozen=True)
 class Undoer:
-    """How the acts of one kind are taken back. `{}` is an object that is not there."""
+    """How the acts of one kind are undone. `{}` is an object that is not there."""
 
     present: Callable[[Transaction, Subject, Values], Values]
     """What the object is, of the names that the act changed; its rows are held."""
-    write: Callable[[Transaction, Subject, Values, Hand], None]
+    write: Callable[[Transaction, Subject, Values, UndoContext], None]
     """Write what was before. Raises `MovedOn` and `CannotBePutBack` where that would break something else."""
     asks_who: bool = False
-    """To put it back asks again who one is, though the act does not."""
+    """Undoing needs a step-up, though the act does not."""
 
 
 def subject_of(entry: JournalRow) -> Subject:
     return Subject(entry.kind, entry.object_id, entry.merchant_id, entry.device_uuid)
 
 
-def undo(tx: Transaction, entry: JournalRow, undoer: Undoer, hand: Hand) -> Done[None]:
+def undo(tx: Transaction, entry: JournalRow, undoer: Undoer, context: UndoContext) -> Done[None]:
     """Write what was before. Raises `MovedOn` and `CannotBePutBack`."""
     subject, before, after = subject_of(entry), dict(entry.before or {}), dict(entry.after or {})
     if subject.device_uuid and _owner(tx, subject.device_uuid) != subject.merchant_id:
@@ -70,7 +70,7 @@ def undo(tx: Transaction, entry: JournalRow, undoer: Undoer, hand: Hand) -> Done
     present = dict(undoer.present(tx, subject, after))
     if present != after:
         raise MovedOn([name for name in {**after, **present} if present.get(name) != after.get(name)])
-    undoer.write(tx, subject, before, hand)
+    undoer.write(tx, subject, before, context)
     tx.session.flush()
     return Done(None, after, dict(undoer.present(tx, subject, before)), undoes=entry.id)
 

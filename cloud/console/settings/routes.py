@@ -1,4 +1,4 @@
-"""Pages of the settings: merchants, machines, menus, buyers' texts; each save is one act, and can be taken back."""
+"""Pages of the settings: merchants, machines, menus, buyers' texts; each save is one act, and can be undone."""
 
 import re
 from collections.abc import Mapping, Sequence

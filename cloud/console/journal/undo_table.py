@@ -1,4 +1,4 @@
-"""Which acts can be undone, and by what; for the others, why not. The sections' own use cases do the writing."""
+"""The table of what undoes each act, and which acts nothing undoes. The sections' own use cases do the writing."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,7 +13,7 @@ from cloud.alerts.kinds import Kind
 from cloud.alerts.models import Channel
 from cloud.alerts.rule_settings import RuleOfKind, rules_of, set_rules
 from cloud.console.alerts.rules import told as told_rules
-from cloud.console.journal.undoing import CannotBePutBack, Hand, MovedOn, Undoer, Values
+from cloud.console.journal.undoing import CannotBePutBack, MovedOn, UndoContext, Undoer, Values
 from cloud.console.settings import credentials
 from cloud.database.transaction import Transaction
 from cloud.fleet import accounts, closing, editing, replaced_credentials, snapshots
@@ -26,7 +26,7 @@ from cloud.releases.rollouts import CannotRelease
 
 
 def undoer_of(entry: JournalRow, now: datetime) -> Undoer | None:
-    """What takes this entry back; None when nothing does, or nothing does any more."""
+    """What undoes this entry; None when nothing does, or nothing does any more."""
     undoer = UNDOERS.get((entry.act, entry.kind))
     if entry.before is None or entry.after is None or entry.before == entry.after:
         return None
@@ -44,19 +44,19 @@ def _present_user(tx: Transaction, subject: Subject, names: Values) -> Values:
     return {"role": row.role if row else None, "machines": row.machines if row else None}
 
 
-def _write_user(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+def _write_user(tx: Transaction, subject: Subject, values: Values, context: UndoContext) -> None:
     if "disabled" in values:
-        if not users.may_manage(hand.person, tx.session, subject.id):
+        if not users.may_manage(context.person, tx.session, subject.id):
             raise users.NotAllowed("above_own_role")
         if values["disabled"]:
-            users.disable(tx, subject.id, hand.now)
+            users.disable(tx, subject.id, context.now)
         else:
             users.enable(tx, subject.id)
     elif values["role"] is None:
-        users.take_role(tx, subject.id, subject.merchant_id, hand.person)
+        users.take_role(tx, subject.id, subject.merchant_id, context.person)
     else:
         role = Role(values["role"])
-        users.give_back_role(tx, subject.id, subject.merchant_id, role, values["machines"], hand.person)
+        users.give_back_role(tx, subject.id, subject.merchant_id, role, values["machines"], context.person)
 
 
 def _present_fields(tx: Transaction, subject: Subject, names: Values) -> Values:
@@ -66,9 +66,9 @@ def _present_fields(tx: Transaction, subject: Subject, names: Values) -> Values:
         return {}
 
 
-def _write_fields(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
-    _leave_contract(subject, values, hand)
-    editing.change(tx, Thing(subject.kind, subject.id), values, hand.name, hand.now)
+def _write_fields(tx: Transaction, subject: Subject, values: Values, context: UndoContext) -> None:
+    _leave_contract(subject, values, context)
+    editing.change(tx, Thing(subject.kind, subject.id), values, context.name, context.now)
 
 
 def _present_drink(tx: Transaction, subject: Subject, names: Values) -> Values:
@@ -76,27 +76,27 @@ def _present_drink(tx: Transaction, subject: Subject, names: Values) -> Values:
     return {name: value for name, value in whole.items() if not names or name in names}
 
 
-def _write_drink(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+def _write_drink(tx: Transaction, subject: Subject, values: Values, context: UndoContext) -> None:
     if values and snapshots.of_drink(tx.session, subject.id):
-        _write_fields(tx, subject, values, hand)
+        _write_fields(tx, subject, values, context)
     else:
-        _write_import(tx, subject, {f"drink {subject.id}": dict(values)}, hand)
+        _write_import(tx, subject, {f"drink {subject.id}": dict(values)}, context)
 
 
 def _present_import(tx: Transaction, subject: Subject, names: Values) -> Values:
     return snapshots.same_fields(snapshots.take(tx.session, subject.merchant_id, lock=True), dict(names))
 
 
-def _write_import(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
-    _leave_contract(subject, values.get(f"merchant {subject.merchant_id}", {}), hand)
+def _write_import(tx: Transaction, subject: Subject, values: Values, context: UndoContext) -> None:
+    _leave_contract(subject, values.get(f"merchant {subject.merchant_id}", {}), context)
     try:
-        snapshots.write(tx, subject.merchant_id, dict(values), hand.name, hand.now)
+        snapshots.write(tx, subject.merchant_id, dict(values), context.name, context.now)
     except snapshots.InUse as used:
         raise MovedOn([str(used)]) from None
 
 
-def _leave_contract(subject: Subject, of_merchant: Values, hand: Hand) -> None:
-    if editing.CONTRACT in of_merchant and not hand.person.may(Act.RUN_PLATFORM, subject.merchant_id):
+def _leave_contract(subject: Subject, of_merchant: Values, context: UndoContext) -> None:
+    if editing.CONTRACT in of_merchant and not context.person.may(Act.RUN_PLATFORM, subject.merchant_id):
         raise CannotBePutBack("journal.contract")
 
 
@@ -108,10 +108,10 @@ def _present_keys(tx: Transaction, subject: Subject, names: Values) -> Values:
     return known | ({"secret_key": CHANGED} if known and "secret_key" in names else {})
 
 
-def _write_keys(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+def _write_keys(tx: Transaction, subject: Subject, values: Values, context: UndoContext) -> None:
     merchant_id, _, scenario = subject.id.rpartition("/")
     try:
-        credentials.put_back(tx, hand.vault, merchant_id, scenario, values.get("version"), hand.now)
+        credentials.put_back(tx, context.vault, merchant_id, scenario, values.get("version"), context.now)
     except credentials.NotKept:
         raise CannotBePutBack("journal.keys_not_kept") from None
     except FleetFileError:
@@ -127,11 +127,11 @@ def _present_closed(tx: Transaction, subject: Subject, _names: Values) -> Values
         return {}
 
 
-def _write_closed(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+def _write_closed(tx: Transaction, subject: Subject, values: Values, context: UndoContext) -> None:
     device_uuid, drink_no = subject.device_uuid, _drink_no(subject)
-    closing.open_again(tx, device_uuid, drink_no, hand.name, hand.now)
+    closing.open_again(tx, device_uuid, drink_no, context.name, context.now)
     if values["closed"]:
-        closing.close(tx, device_uuid, drink_no, values["closed_by"], values["closed_why"], hand.now)
+        closing.close(tx, device_uuid, drink_no, values["closed_by"], values["closed_why"], context.now)
 
 
 def _drink_no(subject: Subject) -> str:
@@ -142,7 +142,7 @@ def _present_rules(tx: Transaction, subject: Subject, names: Values) -> Values:
     return {kind: rule for kind, rule in told_rules(rules_of(tx.session, subject.id)).items() if kind in names}
 
 
-def _write_rules(tx: Transaction, subject: Subject, values: Values, _hand: Hand) -> None:
+def _write_rules(tx: Transaction, subject: Subject, values: Values, _context: UndoContext) -> None:
     set_rules(tx, subject.id, {Kind(kind): RuleOfKind(*rule) for kind, rule in values.items()})
 
 
@@ -152,12 +152,12 @@ def _present_channel(tx: Transaction, subject: Subject, names: Values) -> Values
     return {name: value for name, value in whole.items() if not names or name in names}
 
 
-def _write_channel(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+def _write_channel(tx: Transaction, subject: Subject, values: Values, context: UndoContext) -> None:
     channel = tx.session.get(Channel, subject.id)
     try:
         if channel is None:
             terms = channel_settings.terms_from(values)
-            channel_settings.put_back(tx, subject.id, subject.merchant_id, terms, hand.now)
+            channel_settings.put_back(tx, subject.id, subject.merchant_id, terms, context.now)
         elif not values:
             channel_settings.remove(tx, subject.id)
         else:
@@ -171,20 +171,20 @@ def _present_maintenance(tx: Transaction, subject: Subject, _names: Values) -> V
     return handling.muted(tx.session, subject.merchant_id, subject.id)
 
 
-def _write_maintenance(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+def _write_maintenance(tx: Transaction, subject: Subject, values: Values, context: UndoContext) -> None:
     until = datetime.fromisoformat(values["maintenance_until"]) if values["maintenance_until"] else None
-    if until is None or until <= hand.now:
+    if until is None or until <= context.now:
         handling.unmute(tx, subject.merchant_id, subject.id)
     else:
-        handling.mute(tx, subject.merchant_id, subject.id, until, hand.name, values["maintenance"], hand.now)
+        handling.mute(tx, subject.merchant_id, subject.id, until, context.name, values["maintenance"], context.now)
 
 
 def _present_difference(tx: Transaction, subject: Subject, _names: Values) -> Values:
     return store.standing(tx.session, int(subject.id))
 
 
-def _write_difference(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
-    store.put_back(tx, int(subject.id), values, hand.now)
+def _write_difference(tx: Transaction, subject: Subject, values: Values, context: UndoContext) -> None:
+    store.put_back(tx, int(subject.id), values, context.now)
 
 
 def _present_rollout(tx: Transaction, subject: Subject, _names: Values) -> Values:
@@ -192,7 +192,7 @@ def _present_rollout(tx: Transaction, subject: Subject, _names: Values) -> Value
     return {} if row is None else {"state": row.state}
 
 
-def _write_rollout(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+def _write_rollout(tx: Transaction, subject: Subject, values: Values, context: UndoContext) -> None:
     number = _number(subject)
     if rollouts.has_failed(tx.session, number):
         raise CannotBePutBack("journal.machines_failed")
@@ -201,9 +201,9 @@ def _write_rollout(tx: Transaction, subject: Subject, values: Values, hand: Hand
             case RolloutState.PAUSED:
                 rollouts.pause(tx, number)
             case RolloutState.STOPPED:
-                rollouts.stop(tx, "", hand.now, number)
+                rollouts.stop(tx, "", context.now, number)
             case _:
-                rollouts.resume(tx, hand.now, number)
+                rollouts.resume(tx, context.now, number)
     except CannotRelease as cannot:
         raise MovedOn([cannot.about] if cannot.about else []) from None
 
@@ -233,12 +233,12 @@ UNDOERS: Mapping[tuple[str, str], Undoer] = {
     (Act.STOP_ROLLOUT, "rollout"): _HELD,
 }
 """By act and kind of object."""
-NO_WAY_BACK = frozenset({
+NOT_UNDOABLE = frozenset({
     Act.OWN_ACCOUNT, Act.REQUEST_RETURN, Act.KEEP_MONEY, Act.APPROVE_RETURN, Act.POUR_AGAIN, Act.RESOLVE,
     Act.NOTE_ORDER, Act.ANSWER_CLAIM, Act.RINSE, Act.RESTART, Act.TEST_CUP, Act.RESUME, Act.MACHINE_SETTINGS,
     Act.NOTE_MACHINE, Act.ACKNOWLEDGE, Act.ENROL, Act.REVOKE_DEVICE, Act.OPEN_SUPPORT_ACCESS, Act.RUN_PLATFORM,
     Act.START_ROLLOUT, Act.RESUME_ROLLOUT,
 })  # fmt: skip
-"""Acts that nothing takes back; the sentence `journal.no_way.<act>` says why."""
+"""Acts that nothing undoes; the sentence `journal.no_way.<act>` says why."""
 LEAVES_NOTHING = frozenset({Act.EXPORT})
 """Acts that change nothing, beside those of looking."""
