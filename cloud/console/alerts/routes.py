@@ -72,8 +72,8 @@ def overview(context: RequestContext) -> str:
         past = readers.past_incidents(session, context.scope, after)
         muted = readers.mutes(session, context.scope, context.now)
         machines = machines_in(session, context.person.scope(Act.EDIT_ALERTS))
-        told_of = [one.subject for one in (*now_open, *past.items)] + [one.device_uuid for one in muted]
-        zones = zones_of(session, told_of)
+        subjects = [one.subject for one in (*now_open, *past.items)] + [one.device_uuid for one in muted]
+        zones = zones_of(session, subjects)
     return context.render(
         "alerts/overview.html", now_open=now_open, past=past, mutes=muted, machines=machines, say=Sayer(context, zones),
         first=not after, hours=[*MAINTENANCE],
@@ -91,13 +91,13 @@ def open_now(context: RequestContext) -> str:
 
 @section.page("/alerts/<incident_id>", Act.SEE_INCIDENTS, INCIDENT)
 def show(context: RequestContext, incident_id: str) -> str:
-    """One trouble, what was told of it, and what can be done."""
+    """One trouble, the messages about it, and what can be done."""
     with context.read() as session:
         incident = readers.incident(session, incident_id)
-        told = readers.told_about(session, incident_id)
+        messages = readers.messages_about(session, incident_id)
     runbook = context.cloud.settings.runbook_url
     return context.render(
-        "alerts/show.html", incident=incident, told=told, say=Sayer(context), subject=context.about(),
+        "alerts/show.html", incident=incident, messages=messages, say=Sayer(context), subject=context.about(),
         runbook=runbook + page_of(incident.kind) if runbook else "", where=link_of(incident, context),
     )  # fmt: skip
 

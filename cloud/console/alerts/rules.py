@@ -40,7 +40,7 @@ def save_rules(context: RequestContext) -> BaseResponse:
     def work(tx: Transaction) -> Done[None]:
         before = rules_of(tx.session, owner)
         set_rules(tx, owner, {kind: _wanted(kind, rule) for kind, rule in before.items()})
-        return Done(None, *difference(told(before), told(rules_of(tx.session, owner))))
+        return Done(None, *difference(entry_of(before), entry_of(rules_of(tx.session, owner))))
 
     context.perform(Act.EDIT_ALERTS, Subject("alert_rules", owner, owner), "", work)
     context.say("alerts.saved")
@@ -61,6 +61,6 @@ def _wanted(kind: Kind, rule: RuleOfKind) -> RuleOfKind:
     return RuleOfKind(f"on-{kind.value}" in request.form, rule.pending_s if pending_s is None else pending_s)
 
 
-def told(rules: Mapping[Kind, RuleOfKind]) -> dict[str, object]:
-    """As the journal keeps them."""
+def entry_of(rules: Mapping[Kind, RuleOfKind]) -> dict[str, object]:
+    """What the journal keeps of them."""
     return {kind.value: [rule.enabled, rule.pending_s] for kind, rule in rules.items()}

@@ -13,10 +13,10 @@ from cloud.fleet.zones import day_at
 
 def asked(context: RequestContext) -> Asked:
     """By address or form: a preset number of days, or two days, and perhaps one machine."""
-    said = request.values
-    since, until = (context.day(said.get(name, "")) for name in ("since", "until"))
-    period = read_period(said.get("days", ""), since, until, _today(context))
-    return Asked(context.scope, period, said.get("machine", "").strip()[:64])
+    form = request.values
+    since, until = (context.day(form.get(name, "")) for name in ("since", "until"))
+    period = read_period(form.get("days", ""), since, until, _today(context))
+    return Asked(context.scope, period, form.get("machine", "").strip()[:64])
 
 
 def preset() -> str:

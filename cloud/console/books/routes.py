@@ -88,12 +88,12 @@ def prepare(context: RequestContext) -> BaseResponse:
         return context.go("books.show")
     wanted = asked(context)
     words = {**words_of(context, kind), "title": str(context.texts(f"books.file.{kind.name}"))}
-    told = {"book": kind.name, "since": f"{wanted.period.first}", "until": f"{wanted.period.last}"}
+    entry = {"book": kind.name, "since": f"{wanted.period.first}", "until": f"{wanted.period.last}"}
     who = (context.person.user_id, context.author.name)
 
     def work(tx: Transaction) -> Done[None]:
         made = exports.ask(tx, merchant, who, kind.name, wanted, words, context.now)
-        return Done(None, None, told, Subject("export", made.id, merchant))
+        return Done(None, None, entry, Subject("export", made.id, merchant))
 
     try:
         context.perform(Act.EXPORT, Subject("export", "", merchant), "", work)

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.access.person import Scope
-from cloud.console.orders.facts import Told, told_of
+from cloud.console.orders.facts import OrderSummary, summaries_of
 from cloud.console.shell.paging import Key, Listed, newest_first
 from cloud.orders.claims import Claim, ClaimMessage, ClaimState
 from cloud.orders.models import Order
@@ -28,7 +28,7 @@ class ListedClaim:
 
     claim: Any
     words: str
-    told: Told
+    order: OrderSummary
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,16 @@ class ListedRequest:
     """One request that waits for a decision, and its order."""
 
     request: ReturnRequest
-    told: Told
+    order: OrderSummary
 
 
 def claims_in(session: Session, scope: Scope, state: ClaimState, after: Key | None) -> Listed[ListedClaim]:
     """One page of claims in a state, the latest word first."""
     query = select(*_COLUMNS).where(Claim.state == state.value, scope.where(Claim.merchant_id, Claim.device_uuid))
     rows, following = newest_first(session, query, Claim.changed_at, Claim.id, after)
-    told, words = told_of(session, [row.order_id for row in rows]), _last_words(session, [row.id for row in rows])
-    listed = [ListedClaim(row, words.get(row.id, ""), told[row.order_id]) for row in rows]
+    orders = summaries_of(session, [row.order_id for row in rows])
+    words = _last_words(session, [row.id for row in rows])
+    listed = [ListedClaim(row, words.get(row.id, ""), orders[row.order_id]) for row in rows]
     return Listed(listed, following)
 
 
@@ -54,12 +55,12 @@ def requests_in(session: Session, scope: Scope, now: datetime) -> list[ListedReq
     asked = select(ReturnRequest).join(Order, Order.id == ReturnRequest.order_id)
     inside = scope.where(Order.merchant_id, Order.device_uuid)
     found = session.scalars(asked.where(waits, inside).order_by(ReturnRequest.id).limit(MOST_REQUESTS)).all()
-    told = told_of(session, [request.order_id for request in found])
-    return [ListedRequest(request, told[request.order_id]) for request in found]
+    orders = summaries_of(session, [request.order_id for request in found])
+    return [ListedRequest(request, orders[request.order_id]) for request in found]
 
 
 def _last_words(session: Session, claim_ids: Iterable[int]) -> dict[int, str]:
     """What the buyer said last in each."""
     his = (ClaimMessage.claim_id.in_(list(claim_ids))) & (ClaimMessage.by == "")
-    said = select(ClaimMessage.claim_id, ClaimMessage.words).where(his).order_by(ClaimMessage.id)
-    return {row.claim_id: row.words for row in session.execute(said)}
+    asked = select(ClaimMessage.claim_id, ClaimMessage.words).where(his).order_by(ClaimMessage.id)
+    return {row.claim_id: row.words for row in session.execute(asked)}

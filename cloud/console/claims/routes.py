@@ -15,7 +15,7 @@ from cloud.console.claims.texts_en import EN
 from cloud.console.claims.texts_ru import RU
 from cloud.console.orders import typed
 from cloud.console.orders.acting import asker, attempt, shown_in
-from cloud.console.orders.facts import Told
+from cloud.console.orders.facts import OrderSummary
 from cloud.console.orders.sentence import sentence
 from cloud.console.orders.verdict import verdict
 from cloud.console.shell.paging import AFTER, Key, Listed
@@ -53,7 +53,7 @@ class Shown:
     """One of the list with its order's truth in words."""
 
     of: Any
-    told: Told
+    order: OrderSummary
     says: str
     sums: bool
     may_decide: bool = False
@@ -117,7 +117,7 @@ def approve(context: RequestContext, request_id: str) -> BaseResponse:
             decided = return_requests.approve_alone(tx, asked.id, by, context.now)
         else:
             decided = return_requests.approve(tx, asked.id, by.name, context.now)
-        return Done(decided, {"state": asked.state}, _told(decided))
+        return Done(decided, {"state": asked.state}, _entry_of(decided))
 
     return _decided(context, asked, attempt(context, Act.APPROVE_RETURN, "", work), "approved")
 
@@ -132,7 +132,7 @@ def decline(context: RequestContext, request_id: str) -> BaseResponse:
         if not is_same_person(asked.requested_by, by.name) and not context.may(Act.APPROVE_RETURN):
             raise return_requests.NotAllowed("second_person", "who may approve declines")
         decided = return_requests.decline(tx, asked.id, by.name, words, context.now)
-        return Done(decided, {"state": asked.state}, _told(decided))
+        return Done(decided, {"state": asked.state}, _entry_of(decided))
 
     return _decided(context, asked, attempt(context, Act.REQUEST_RETURN, words, work), "declined")
 
@@ -142,7 +142,8 @@ def _asked(context: RequestContext, number: int) -> tuple[ReturnRequest, Asker]:
         return session.get_one(ReturnRequest, number), asker(context, session, context.about().merchant_id)
 
 
-def _told(decided: ReturnRequest) -> dict[str, object]:
+def _entry_of(decided: ReturnRequest) -> dict[str, object]:
+    """What the journal keeps of it."""
     return {"order": decided.order_id, "state": decided.state, "kopecks": decided.kopecks}
 
 
@@ -153,7 +154,8 @@ def _decided(context: RequestContext, asked: ReturnRequest, decided: ReturnReque
 
 
 def _shown(context: RequestContext, one: ListedClaim | ListedRequest) -> Shown:
-    told = one.told
-    sums = context.person.may(Act.SEE_SUMS, told.merchant_id, told.device_uuid)
-    may_decide = context.person.may(Act.APPROVE_RETURN, told.merchant_id, told.device_uuid)
-    return Shown(one, told, sentence(context.texts, verdict(told.facts), zone(told.zone), sums=sums), sums, may_decide)
+    order = one.order
+    sums = context.person.may(Act.SEE_SUMS, order.merchant_id, order.device_uuid)
+    may_decide = context.person.may(Act.APPROVE_RETURN, order.merchant_id, order.device_uuid)
+    says = sentence(context.texts, verdict(order.facts), zone(order.zone), sums=sums)
+    return Shown(one, order, says, sums, may_decide)

@@ -87,17 +87,17 @@ def undo(context: RequestContext, entry_id: str) -> BaseResponse:
 
 def _changes(entry: JournalRow) -> list[tuple[str, object, object]]:
     """Name, before, after; what did not change, or was and is nothing, is left out."""
-    return [*_differing(entry.before or {}, entry.after or {}, is_told=entry.before is None)]
+    return [*_differing(entry.before or {}, entry.after or {}, shows_all=entry.before is None)]
 
 
 def _differing(
-    before: dict[str, Any], after: dict[str, Any], within: str = "", *, is_told: bool = False
+    before: dict[str, Any], after: dict[str, Any], within: str = "", *, shows_all: bool = False
 ) -> Iterator[tuple[str, object, object]]:
     for name in {**before, **after}:
         old, new = before.get(name), after.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from _differing(old, new, f"{name} ")
-        elif is_told or (old != new and (old or new)):
+        elif shows_all or (old != new and (old or new)):
             yield f"{within}{name}", old, new
 
 
@@ -105,8 +105,8 @@ def _named(context: RequestContext, name: str) -> str:
     """A field in words where it has any; of a loaded file the thing stands before it."""
     within, _, field = name.rpartition(" ")
     keys = (f"settings.field.{field}", f"journal.field.{field}")
-    told = next((str(context.texts(key)) for key in keys if context.texts.has(key)), field)
-    return f"{within} {told}".strip()
+    words = next((str(context.texts(key)) for key in keys if context.texts.has(key)), field)
+    return f"{within} {words}".strip()
 
 
 def _words(context: RequestContext, name: str, value: object) -> str:
@@ -118,7 +118,7 @@ def _words(context: RequestContext, name: str, value: object) -> str:
         return str(context.texts("journal.nothing"))
     if value == CHANGED:
         return str(context.texts("journal.changed"))
-    told_in = CHOICES.get(name.rpartition(" ")[2])
-    if told_in and context.texts.has(f"{told_in}.{value}"):
-        return str(context.texts(f"{told_in}.{value}"))
+    prefix = CHOICES.get(name.rpartition(" ")[2])
+    if prefix and context.texts.has(f"{prefix}.{value}"):
+        return str(context.texts(f"{prefix}.{value}"))
     return ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)

@@ -12,7 +12,7 @@ from cloud.alerts.channel_settings import ChannelWrong
 from cloud.alerts.kinds import Kind
 from cloud.alerts.models import Channel
 from cloud.alerts.rule_settings import RuleOfKind, rules_of, set_rules
-from cloud.console.alerts.rules import told as told_rules
+from cloud.console.alerts.rules import entry_of as entry_of_rules
 from cloud.console.journal.undoing import CannotBePutBack, MovedOn, UndoContext, Undoer, Values
 from cloud.console.settings import credentials
 from cloud.database.transaction import Transaction
@@ -139,7 +139,7 @@ def _drink_no(subject: Subject) -> str:
 
 
 def _present_rules(tx: Transaction, subject: Subject, names: Values) -> Values:
-    return {kind: rule for kind, rule in told_rules(rules_of(tx.session, subject.id)).items() if kind in names}
+    return {kind: rule for kind, rule in entry_of_rules(rules_of(tx.session, subject.id)).items() if kind in names}
 
 
 def _write_rules(tx: Transaction, subject: Subject, values: Values, _context: UndoContext) -> None:

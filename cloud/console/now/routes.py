@@ -52,9 +52,9 @@ def _part(context: RequestContext) -> str:
         incidents = readers.troubles(session, alarms, context.now)
         values["stands_at"] = readers.places(session, {one.subject for one in incidents})
     reader = Reader(context.texts.language, context.texts.zone, "")
-    told = [(one, title_of(one, reader, context.now), text_of(one, reader, context.now)) for one in incidents]
+    troubles = [(one, title_of(one, reader, context.now), text_of(one, reader, context.now)) for one in incidents]
     return context.render(
-        "now/tiles.html", troubles=told, told_of={one.subject for one in incidents},
+        "now/tiles.html", troubles=troubles, shown_subjects={one.subject for one in incidents},
         sees_troubles=not alarms.is_empty, **values,
     )  # fmt: skip
 

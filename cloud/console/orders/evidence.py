@@ -40,7 +40,7 @@ def document_of(whole: WholeOrder, verdicts: Mapping[str, str], made_at: datetim
         "order": {name: getattr(whole.order, name) for name in _ORDER},
         "place": whole.location,
         "payments": [{name: getattr(payment, name) for name in _PAYMENT} for payment in whole.payments],
-        "happened": [_told(line) for line in whole.lines],
+        "happened": [_line(line) for line in whole.lines],
     }
     plain: dict[str, Any] = _plain(found)
     return plain
@@ -76,12 +76,12 @@ def canonical(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _told(line: Line) -> dict[str, Any]:
-    told = {
+def _line(line: Line) -> dict[str, Any]:
+    fields = {
         "at": line.at, "who": line.who, "what": line.what, "name": line.name, "reason": line.reason,
         "words": line.words, "kopecks": line.kopecks, "evidence": dict(line.evidence),
     }  # fmt: skip
-    return {name: value for name, value in told.items() if value not in ("", None, {})}
+    return {name: value for name, value in fields.items() if value not in ("", None, {})}
 
 
 def _plain(value: Any) -> Any:

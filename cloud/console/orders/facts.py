@@ -22,8 +22,8 @@ MONEY_TASKS = (Task.CAPTURE.value, Task.CANCEL.value, Task.REFUND.value)
 
 
 @dataclass(frozen=True)
-class Told:
-    """One order as a list tells it."""
+class OrderSummary:
+    """One order as a list shows it."""
 
     order_id: str
     merchant_id: str
@@ -35,14 +35,14 @@ class Told:
     facts: Facts
 
 
-def told_of(session: Session, order_ids: Sequence[str]) -> dict[str, Told]:
-    """Each of these orders."""
+def summaries_of(session: Session, order_ids: Sequence[str]) -> dict[str, OrderSummary]:
+    """Each of these orders, by its id."""
     ids = sorted(set(order_ids))
     payments, moves = _by_order(session, Payment, ids), _by_order(session, Movement, ids)
     tasks = _by_order(session, OutboxRow, ids)
     asked = select(Order, Device.location, Device.zone).join(Device, Device.device_uuid == Order.device_uuid)
     return {
-        order.id: Told(
+        order.id: OrderSummary(
             order.id, order.merchant_id, order.device_uuid, location, zone, order.drink_name, order.price,
             facts_of(order, payments[order.id], tasks[order.id], moves[order.id]),
         )

@@ -117,7 +117,7 @@ def verdict(facts: Facts) -> Verdict:
 
 def money_is(facts: Facts) -> MoneyIs:
     """Where the money is: of the payment that pays, or of another that brought some."""
-    payment = _told_of(facts.payments)
+    payment = _payment_shown(facts.payments)
     if payment is None:
         is_open = any(p.state in {PaymentState.CREATING, PaymentState.PENDING} for p in facts.payments)
         return MoneyIs.ASKED if is_open else MoneyIs.NONE
@@ -175,7 +175,7 @@ def money_phrase(facts: Facts) -> Phrase:
     if facts.is_free:
         return Phrase("orders.money.free")
     where = money_is(facts)
-    payment = _told_of(facts.payments)
+    payment = _payment_shown(facts.payments)
     at = facts.returns_at if where is MoneyIs.WAITING else facts.money_at
     return Phrase(f"orders.money.{where.value}", at=at, kopecks=_kopecks(facts, where, payment))
 
@@ -198,7 +198,7 @@ def _kopecks(facts: Facts, where: MoneyIs, payment: PaidFor | None) -> int:
             return payment.amount
 
 
-def _told_of(payments: Sequence[PaidFor]) -> PaidFor | None:
+def _payment_shown(payments: Sequence[PaidFor]) -> PaidFor | None:
     """The payment that pays, or another that brought money: what is back waits for nobody, what is still here may."""
     had = [p for p in payments if p.captured or p.state is PaymentState.HELD]
     here = [p for p in had if p.state is PaymentState.HELD or p.captured > p.refunded]

@@ -25,7 +25,7 @@ from cloud.orders.at_risk import unsettled
 
 FIELDS = ("account_id", "capture", "status_check")
 ADDRESSES = ("page_url", "status_url", "action_url")
-_TOLD = (*FIELDS, "version")
+_IN_JOURNAL = (*FIELDS, "version")
 
 
 class NotKept(Exception):
@@ -41,7 +41,7 @@ def save(
     if secret.startswith(("env:", "file:")):
         raise FleetFileError("The form", ["the secret itself is wanted here, not where this host keeps it"])
     known = _held(tx, merchant_id, scenario)
-    before = told(known)
+    before = entry_of(known)
     if seen is not None and seen.get("version") != before.get("version"):
         raise Overtaken
     if not secret and known is not None:
@@ -50,7 +50,7 @@ def save(
     if scenario in WITH_RECEIPT:
         values["receipt"] = _receipt(typed, known)
     report = _apply(tx, vault, known, merchant_id, scenario, values | {"secret_key": secret}, now)
-    after = told(_held(tx, merchant_id, scenario))
+    after = entry_of(_held(tx, merchant_id, scenario))
     if typed.get("secret_key"):
         after["secret_key"] = CHANGED
     return Done(report, before, after)
@@ -61,16 +61,16 @@ def addresses_of(scenario: str) -> tuple[str, ...]:
     return ADDRESSES if scenario == custom_account.CUSTOM else ()
 
 
-def told(credential: Credential | None) -> dict[str, Any]:
+def entry_of(credential: Credential | None) -> dict[str, Any]:
     """What the journal keeps of it; `{}` when there is none."""
     if credential is None:
         return {}
-    return {name: getattr(credential, name) for name in _TOLD} | _with_rate(credential.receipt)
+    return {name: getattr(credential, name) for name in _IN_JOURNAL} | _with_rate(credential.receipt)
 
 
 def present(tx: Transaction, merchant_id: str, scenario: str) -> dict[str, Any]:
     """The same of the account as it is now, which is held."""
-    return told(_held(tx, merchant_id, scenario))
+    return entry_of(_held(tx, merchant_id, scenario))
 
 
 def put_back(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cloud.console.orders.facts import told_of
+from cloud.console.orders.facts import summaries_of
 from cloud.console.orders.sentence import sentence
 from cloud.console.orders.texts_en import EN
 from cloud.console.orders.texts_ru import RU
@@ -122,7 +122,7 @@ def refuse(world: World, order_id: str, verdict: str = REFUSED) -> None:
 
 def page_says(world: World, order_id: str) -> MoneyIs:
     with world.database.read() as session:
-        return money_is(told_of(session, [order_id])[order_id].facts)
+        return money_is(summaries_of(session, [order_id])[order_id].facts)
 
 
 def listed(world: World) -> dict[str, Next]:
