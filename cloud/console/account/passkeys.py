@@ -1,4 +1,4 @@
-"""Passkeys on one's own account: made, named, removed; before each one shows again who he is."""
+"""Passkeys of one's own account: made, named, removed, each after a step-up."""
 
 from flask import jsonify, request
 from werkzeug.exceptions import NotFound, TooManyRequests
@@ -42,7 +42,7 @@ def passkey_options(context: RequestContext) -> BaseResponse:
 
 @section.act("/account/passkeys", Act.OWN_ACCOUNT)
 def add_passkey(context: RequestContext) -> str | BaseResponse:
-    """Keep the key that was made; with the first second step come recovery codes, told once."""
+    """Keep the key that was made; with the first second step come recovery codes, shown once."""
     if not context.person.has_just_confirmed(context.now):
         raise NeedsConfirmation  # before the question is used up
     name = request.form.get("name", "").strip() or name_of(request.headers.get("User-Agent", ""))
@@ -66,7 +66,7 @@ def add_passkey(context: RequestContext) -> str | BaseResponse:
 
 @section.act("/account/passkeys/name", Act.OWN_ACCOUNT)
 def name_passkey(context: RequestContext) -> BaseResponse:
-    """Another name, so that one is told from the other."""
+    """Name it anew, so that people can tell their keys apart."""
     chosen, name = request.form.get("id", ""), request.form.get("name", "").strip()[:LONGEST_NAME]
 
     def work(tx: Transaction) -> Done[None]:
@@ -83,7 +83,7 @@ def name_passkey(context: RequestContext) -> BaseResponse:
 
 @section.act("/account/passkeys/remove", Act.OWN_ACCOUNT)
 def remove_passkey(context: RequestContext) -> BaseResponse:
-    """Refuse it from now on; every other session ends, for whoever has the key may have begun one."""
+    """Refuse it from now on and end every other session: a thief of the key may have begun one."""
     chosen = request.form.get("id", "")
 
     def work(tx: Transaction) -> Done[None]:

@@ -1,4 +1,4 @@
-"""Pages of one's own account. Whoever is logged in may see and change his own, and nobody else's."""
+"""Pages of one's own account. Everybody who is logged in may see and change the own one only."""
 
 from flask import request
 from werkzeug.exceptions import NotFound
@@ -77,7 +77,7 @@ def second_factor_page(context: RequestContext) -> str:
 
 @section.act("/account/second-factor", Act.OWN_ACCOUNT)
 def set_up_second_factor(context: RequestContext) -> str:
-    """The first code shows that the authenticator has the secret; then recovery codes are told, once."""
+    """The first code shows that the authenticator has the secret; then recovery codes are shown, once."""
     if not context.person.has_just_confirmed(context.now):
         raise NeedsConfirmation
     offered = offer(context.person.email, request.form.get("secret", ""))
@@ -122,7 +122,7 @@ def end_sessions(context: RequestContext) -> BaseResponse:
 
 @section.act("/account/messengers/unlink", Act.OWN_ACCOUNT)
 def unlink_messengers(context: RequestContext) -> BaseResponse:
-    """Take buttons of alerts from the messengers that are his."""
+    """Take the buttons of alerts from this person's messengers."""
 
     def work(tx: Transaction) -> Done[None]:
         before = {"messengers": messengers.linked(tx.session, context.person.user_id)}

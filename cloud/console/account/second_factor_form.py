@@ -19,7 +19,7 @@ class Offered:
 
     @property
     def spelled(self) -> str:
-        """In groups of four, for who types it."""
+        """In groups of four, to be typed."""
         return " ".join(re.findall(".{1,4}", self.secret))
 
 

@@ -1,1 +1,1 @@
-"""Troubles and who is told of them: incidents, channels, rules, maintenance."""
+"""Troubles and the people who hear of them: incidents, channels, rules, maintenance."""

@@ -1,4 +1,4 @@
-"""Pages about channels: who is told, tried by a test, with a log."""
+"""Pages about channels: where operators are told, with a test and a log."""
 
 from datetime import time
 from functools import partial
@@ -25,7 +25,7 @@ from cloud.fleet.vault import Vault
 
 @section.page("/alerts/channels", Act.EDIT_ALERTS)
 def channels(context: RequestContext) -> str:
-    """Who is told, and a form for one more."""
+    """The channels, and a form for one more."""
     with context.read() as session:
         found = readers.channels(session, context.scope)
         owners = readers.merchants(session, context.scope)

@@ -41,7 +41,7 @@ class Sayer:
     """Says incidents in the words of the messages, in the language of the page and the time of their machines."""
 
     def __init__(self, context: RequestContext, zones: Mapping[str, str] = MappingProxyType({})) -> None:
-        """`zones` are those of machines; what is of none is told in the time of the page."""
+        """`zones` are those of machines; what is of none is shown in the time of the page."""
         self._now = context.now
         self._texts = context.texts
         self._zones = zones

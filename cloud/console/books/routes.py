@@ -106,7 +106,7 @@ def prepare(context: RequestContext) -> BaseResponse:
 
 @section.page("/books/exports/<export_id>/file", Act.EXPORT, EXPORT)
 def fetch(context: RequestContext, export_id: str) -> Response:
-    """The file, to whoever may have it at this moment."""
+    """The file, if the person may have it at this moment."""
     with context.read() as session:
         export = exports.find(session, export_id)
     if export is None or export.expires_at <= context.now:

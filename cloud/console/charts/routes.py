@@ -63,7 +63,7 @@ class Days:
 
     @property
     def chart(self) -> Chart:
-        """Drawn here, for whoever runs no scripts."""
+        """Drawn here, for a browser that runs no scripts."""
         every = max(1, -(-len(self.days) // LABELS))
         titles = [f"{name}: {number:g}" for name, number in zip(self.days, self.values, strict=True)]
         labels = [name if place % every == 0 else "" for place, name in enumerate(self.days)]

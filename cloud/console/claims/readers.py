@@ -61,6 +61,6 @@ def requests_in(session: Session, scope: Scope, now: datetime) -> list[ListedReq
 
 def _last_words(session: Session, claim_ids: Iterable[int]) -> dict[int, str]:
     """What the buyer said last in each."""
-    his = (ClaimMessage.claim_id.in_(list(claim_ids))) & (ClaimMessage.by == "")
-    asked = select(ClaimMessage.claim_id, ClaimMessage.words).where(his).order_by(ClaimMessage.id)
+    of_buyer = (ClaimMessage.claim_id.in_(list(claim_ids))) & (ClaimMessage.by == "")
+    asked = select(ClaimMessage.claim_id, ClaimMessage.words).where(of_buyer).order_by(ClaimMessage.id)
     return {row.claim_id: row.words for row in session.execute(asked)}

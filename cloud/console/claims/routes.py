@@ -86,7 +86,7 @@ def list(context: RequestContext) -> str:
 
 @section.act("/claims/<claim_id>/answer", Act.ANSWER_CLAIM, CLAIM)
 def answer(context: RequestContext, claim_id: str) -> BaseResponse:
-    """Answer the buyer, and close the claim if he wants."""
+    """Answer the buyer, and close the claim if asked to."""
     resolves = request.form.get("then") == "resolved"
     words, shown = request.form.get("answer", ""), shown_in(request.form.get("said", ""))
 
@@ -107,7 +107,7 @@ def answer(context: RequestContext, claim_id: str) -> BaseResponse:
 
 @section.act("/claims/requests/<request_id>/approve", Act.APPROVE_RETURN, REQUEST)
 def approve(context: RequestContext, request_id: str) -> BaseResponse:
-    """A second person says yes; the only one there is, having shown again who he is."""
+    """A second person says yes; where there is only one, that one after a step-up."""
     asked, by = _asked(context, int(request_id))
 
     def work(tx: Transaction) -> Done[ReturnRequest]:
@@ -124,7 +124,7 @@ def approve(context: RequestContext, request_id: str) -> BaseResponse:
 
 @section.act("/claims/requests/<request_id>/decline", Act.REQUEST_RETURN, REQUEST)
 def decline(context: RequestContext, request_id: str) -> BaseResponse:
-    """Who may approve says no; who asked takes it back."""
+    """Decline it, as a person who may approve; or take one's own request back."""
     asked, by = _asked(context, int(request_id))
     words = request.form.get("words", "")
 

@@ -38,7 +38,7 @@ def entries(session: Session, person: Person, asked: Filter, after: Key | None) 
 
 
 def readable(person: Person) -> ColumnElement[bool]:
-    """All of the merchants he reads all of, money acts of those whose money he reads, and what he did himself."""
+    """Every act where the person may read the journal, money acts where those, and the person's own acts."""
     all_of, money_of = person.scope(Act.SEE_JOURNAL), person.scope(Act.SEE_MONEY_JOURNAL)
     return or_(
         all_of.where(JournalRow.merchant_id),

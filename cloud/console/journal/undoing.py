@@ -35,7 +35,7 @@ class CannotBePutBack(Exception):
 
 @dataclass(frozen=True)
 class UndoContext:
-    """Who undoes, and when; the vault is for keys."""
+    """The person that undoes, and when; the vault is for keys."""
 
     person: Person
     vault: Vault

@@ -51,7 +51,7 @@ def reconciliation(context: RequestContext) -> str:
 
 @section.act("/money/differences/<number>/settle", Act.SETTLE_DIFFERENCE, DIFFERENCE)
 def settle(context: RequestContext, number: str) -> BaseResponse:
-    """A person has looked: it will not open again. Then back to the page of the day, where he did it there."""
+    """A person has looked: it will not open again. Then back to the page of the day, if it was done there."""
     day, why = context.day(request.form.get("day", "")), request.form.get("why", "").strip()[:500]
     then = context.go("money.reconciliation", day=day) if day else context.go("money.show")
     if not why:

@@ -38,7 +38,7 @@ def part(context: RequestContext) -> BaseResponse:
 def _part(context: RequestContext) -> str:
     acts = (Act.SEE_SUMS, Act.SEE_FLEET, Act.SEE_ORDERS, Act.SEE_INCIDENTS)
     sums, fleet, orders, alarms = (context.scope_of(act) for act in acts)
-    # Nothing is told of what he may not see.
+    # Nothing shows what the person may not see.
     values: dict[str, Any] = dict.fromkeys(("waiting", "fleet", "today", "taken"))
     with context.read() as session:
         if not sums.is_empty:

@@ -1,6 +1,6 @@
 """The evidence of one order as a file that proves itself: JSON, signed with Ed25519 by a key of our secret.
 
-Who holds the file and our public key can tell that not a letter of it was changed (docs/console.md, evidence).
+With the file and our public key anybody can tell that not a letter of it was changed (docs/console.md, evidence).
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A verdict written out: one sentence in the reader's language, on his place's clock."""
+"""A verdict written out: one sentence in the reader's language, by the clock of the place."""
 
 from datetime import datetime, tzinfo
 
@@ -7,7 +7,7 @@ from cloud.console.shell.texts import ConsoleTexts
 
 
 def sentence(texts: ConsoleTexts, of: Verdict, zone: tzinfo | None = None, *, sums: bool = True) -> str:
-    """Both halves, as one sentence; without `sums` for who may not see any."""
+    """Both halves, as one sentence; without `sums` for a person who may not see any."""
     words = f"{phrase(texts, of.first, zone, sums=sums)}; {phrase(texts, of.second, zone, sums=sums)}."
     return words[:1].upper() + words[1:]
 

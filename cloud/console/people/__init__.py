@@ -1,1 +1,1 @@
-"""Who works at a merchant's console, in which role; and the platform's support access to its money."""
+"""The people of a merchant's console, with their roles; and the platform's support access to its money."""

@@ -59,12 +59,12 @@ def open_sessions(session: Session, user_id: str, now: datetime) -> Sequence[Log
 
 
 def machines(session: Session, merchant_id: str, held: Collection[str] = ()) -> Machines:
-    """What a technician can be limited to; above all those he has, however many there are."""
+    """The machines a technician can be limited to: all that are held now, however many, then others."""
     of_merchant = select(Device.device_uuid, Device.location).where(Device.merchant_id == merchant_id)
     by_name = of_merchant.order_by(Device.device_uuid)
-    his = session.execute(by_name.where(Device.device_uuid.in_(held))).all()
+    own = session.execute(by_name.where(Device.device_uuid.in_(held))).all()
     others = session.execute(by_name.where(Device.device_uuid.not_in(held)).limit(MOST + 1)).all()
-    return Machines([(name, place) for name, place in (*his, *others[:MOST])], len(others) > MOST)
+    return Machines([(name, place) for name, place in (*own, *others[:MOST])], len(others) > MOST)
 
 
 def known(session: Session, merchant_id: str, names: Collection[str]) -> set[str]:

@@ -54,7 +54,7 @@ def invitation(context: RequestContext, merchant_id: str) -> str:
 
 @section.act("/people/invite/<merchant_id>", Act.MANAGE_USERS, MERCHANT)
 def invite(context: RequestContext, merchant_id: str) -> str | BaseResponse:
-    """Give somebody a role; who is new gets a link, shown this once. Who was disabled stays so, and that is said."""
+    """Give somebody a role; a new user gets a link, shown this once. A disabled one stays so, and the page says it."""
     email, name = request.form.get("email", "").strip()[:255], request.form.get("name", "").strip()[:255]
     if "@" not in email:
         raise BadRequest
@@ -125,7 +125,7 @@ def change_role(context: RequestContext, member_id: str) -> BaseResponse:
 
 @section.act("/people/<member_id>/log-out", Act.MANAGE_USERS, MEMBER)
 def log_out(context: RequestContext, member_id: str) -> BaseResponse:
-    """End all his sessions, at once."""
+    """End all sessions of this user, at once."""
     subject = context.about()
 
     def work(tx: Transaction) -> Done[int]:
@@ -137,7 +137,7 @@ def log_out(context: RequestContext, member_id: str) -> BaseResponse:
 
 @section.act("/people/<member_id>/disable", Act.MANAGE_USERS, MEMBER)
 def disable(context: RequestContext, member_id: str) -> BaseResponse:
-    """Refuse him everywhere, or let him in again."""
+    """Refuse this user everywhere, or admit the user again."""
     subject, enables = context.about(), "enable" in request.form
 
     def work(tx: Transaction) -> Done[None]:
@@ -153,7 +153,7 @@ def disable(context: RequestContext, member_id: str) -> BaseResponse:
 
 @section.act("/people/<member_id>/reset", Act.MANAGE_USERS, MEMBER)
 def reset(context: RequestContext, member_id: str) -> str | BaseResponse:
-    """A link by which he chooses a new password; with it, if asked, a new second factor."""
+    """A link to choose a new password by; with it, if asked, a new second factor."""
     subject, anew = context.about(), "second_factor" in request.form
 
     def work(tx: Transaction) -> Done[tuple[str, str]]:
@@ -196,7 +196,7 @@ def open_support(context: RequestContext) -> BaseResponse:
 
 @section.act("/support/<merchant_id>/end", Act.MANAGE_USERS, MERCHANT)
 def end_support(context: RequestContext, merchant_id: str) -> BaseResponse:
-    """End it before its hour: the admin himself, or an owner who does not want it."""
+    """End it before its hour is over; the admin who has it may, and an owner."""
     user_id = request.form.get("user_id", "")
 
     def work(tx: Transaction) -> Done[None]:

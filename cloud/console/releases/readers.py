@@ -163,7 +163,7 @@ def _machines(rollout: Rollout, *columns: Any) -> Select[*tuple[Any, ...]]:
 
 
 def _stands(rollout: Rollout) -> Case[str]:
-    """The database says it: a fleet is counted there. What is long over no longer asks who is still there."""
+    """How a machine stands, as SQL: a fleet is counted there. Of a rollout long over no machine is "gone"."""
     state, is_there = RolloutMachine.state, standing.is_there()
     runs_it = and_(is_there, DeviceLive.agent_version == rollout.version)
     is_watched = and_(literal(rollout.state in GOES_ON), standing.in_service())

@@ -96,7 +96,7 @@ def start(context: RequestContext, version: str) -> BaseResponse:
 
 @section.act("/releases/rollouts/<rollout_id>/pause", Act.PAUSE_ROLLOUT, ROLLOUT)
 def pause(context: RequestContext, rollout_id: str) -> BaseResponse:
-    """Ask nobody more until somebody goes on."""
+    """Ask no more machines until a person resumes it."""
     return _turn(context, Act.PAUSE_ROLLOUT, rollout_id, lambda tx: rollouts.pause(tx, int(rollout_id)))
 
 
@@ -110,7 +110,7 @@ def resume(context: RequestContext, rollout_id: str) -> BaseResponse:
 
 @section.act("/releases/rollouts/<rollout_id>/stop", Act.STOP_ROLLOUT, ROLLOUT)
 def stop(context: RequestContext, rollout_id: str) -> BaseResponse:
-    """For good; whoever was asked goes on by himself."""
+    """For good; a machine that was asked goes on by itself."""
     why = request.form.get("why", "").strip()
     return _turn(context, Act.STOP_ROLLOUT, rollout_id,
                  lambda tx: rollouts.stop(tx, why, context.now, int(rollout_id)), why)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The console's cookies: who is logged in, who was before, the two tastes of who is not yet (language, brightness)."""
+"""The console's cookies: the session, the accounts entered before, and language and brightness before a login."""
 
 from datetime import timedelta
 
@@ -54,6 +54,6 @@ def theme(chosen: str = "") -> str:
 
 
 def _give(response: BaseResponse, name: str, value: str, lasts: timedelta, *, secure: bool) -> BaseResponse:
-    # Lax, not Strict: who follows an alert's link is still logged in; nothing is changed by a GET.
+    # Lax, not Strict: a person who follows an alert's link is still logged in; nothing is changed by a GET.
     response.set_cookie(name, value, max_age=lasts, path=PATH, httponly=True, secure=secure, samesite="Lax")
     return response

@@ -22,7 +22,7 @@ from cloud.wiring import Cloud
 
 
 class Entrance:
-    """Views of who is not, or only half, logged in."""
+    """Views for a person who is not, or only half, logged in."""
 
     def __init__(self, cloud: Cloud, frame: Frame, guard: Guard, login: Login, keys: KeyEntrance) -> None:
         self._cloud = cloud
@@ -45,7 +45,7 @@ class Entrance:
         blueprint.add_url_rule("/", "shell_home", self.home, strict_slashes=False)
 
     def home(self) -> BaseResponse:
-        """To the first page of who asks."""
+        """To the first page of this person."""
         person = self._guard.person()
         return redirect(self._frame.home(person) if person else address("shell.login"), 303)
 
@@ -70,7 +70,7 @@ class Entrance:
         return cookies.give_token(redirect(where, 303), entered.token, secure=self._secure)
 
     def show_login(self, refused: Refused) -> BaseResponse:
-        """The login's page, telling who came another way why he is not let in."""
+        """The login's page, with why another way in was refused."""
         return self._page("login", refused)
 
     def second_step(self) -> BaseResponse:
@@ -132,7 +132,7 @@ class Entrance:
         return cookies.take_token(redirect(address("shell.login"), 303), secure=self._secure)
 
     def taste(self) -> BaseResponse:
-        """Another language, before anybody has said who he is."""
+        """Another language, before any login."""
         response = redirect(self._where(), 303)
         language = request.form.get("language", "")
         if language in LANGUAGES:

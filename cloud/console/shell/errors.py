@@ -17,7 +17,7 @@ from cloud.wiring import Cloud
 log = logging.getLogger("cloud.console")
 
 UNDONE = "undone"
-"""Of the address of the page that asks who one is: a form was sent, and is to be sent again."""
+"""In the address of the step-up's page: a form was sent, and is to be sent again."""
 KNOWN = frozenset({400, 403, 404, 409, 429, 500, 503})
 
 
@@ -45,7 +45,7 @@ class Errors:
         return self._page(429)
 
     def confirmation(self, _error: Exception) -> BaseResponse:
-        """To the page that asks who one is, and from there back."""
+        """To the step-up's page, and from there back."""
         if request.method == "GET" and FRAGMENT not in request.headers:
             back = request.full_path.rstrip("?")
         else:
@@ -59,7 +59,7 @@ class Errors:
         html = render_template(
             "console/shell/error.html", **self._frame.outside(texts), title=texts(f"shell.error.{family}"),
             text=texts(text or f"shell.error.{family}.text"), is_fragment=FRAGMENT in request.headers,
-            here="",  # who may not see a page is not told its address again
+            here="",  # a page that is refused does not repeat its own address
         )  # fmt: skip
         return make_response(html, code)
 

@@ -39,7 +39,7 @@ SETS_UP = frozenset(
         "account_new_passkey", "account_passkey_options", "account_add_passkey",
     }
 )  # fmt: skip
-"""What is open to who must set up a second factor first."""
+"""What is open to a person who must set up a second factor first."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Guard:
         self.csrf.protect()
 
     def who(self) -> sessions.Seen | None:
-        """Who asks now; found once for a request."""
+        """The session of this request; found once."""
         if "seen" not in g:
             now = self.cloud.clock()
             with self.cloud.database.read() as session:
@@ -75,12 +75,12 @@ class Guard:
         return seen
 
     def person(self) -> Person | None:
-        """Who is fully logged in."""
+        """The person, fully logged in."""
         seen = self.who()
         return self._here(seen.person) if seen is not None and seen.is_complete else None
 
     def half(self) -> Person | None:
-        """Who has taken the first step of two."""
+        """The person, after the first step of two."""
         seen = self.who()
         return self._here(seen.person) if seen is not None and not seen.is_complete else None
 
@@ -97,7 +97,7 @@ class Guard:
         return self.browsers.name(cookies.browser(), email)
 
     def know_browser(self, response: Response) -> Response:
-        """Whoever is in by a browser that his account does not know yet has it known from now on."""
+        """Let an account know the browser it was just entered by."""
         seen: sessions.Seen | None = g.get("seen")
         if seen is not None and seen.is_complete and not self.browser(seen.person.email):
             known = self.browsers.entered(cookies.browser(), seen.person.email, new_id())
@@ -173,7 +173,7 @@ def no_zeros() -> None:
 
 
 def to_login(*, half: bool) -> BaseResponse:
-    """Who is not logged in does that first, and then comes back."""
+    """Lead to the login, and from there back."""
     back = request.full_path.rstrip("?") if request.method == "GET" and FRAGMENT not in request.headers else None
     return leave_for(address("shell.second_step" if half else "shell.login", next=back))
 

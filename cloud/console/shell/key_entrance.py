@@ -17,7 +17,7 @@ FIELD = "passkey"
 
 
 class KeyEntrance:
-    """Passkeys of who is not yet, or only half, logged in, or shows again who he is."""
+    """Passkeys for the login, its second step and the step-up."""
 
     def __init__(self, cloud: Cloud, guard: Guard) -> None:
         self._cloud = cloud
@@ -48,7 +48,7 @@ class KeyEntrance:
 
 
 def passkey_login(cloud: Cloud) -> PasskeyLogin:
-    """For whoever takes passkeys. Raises `NotFound` where browsers make none."""
+    """The login by passkeys. Raises `NotFound` where browsers make none."""
     rp = relying_party(cloud.settings.public_url)
     if rp is None:
         raise NotFound
@@ -56,5 +56,5 @@ def passkey_login(cloud: Cloud) -> PasskeyLogin:
 
 
 def browser() -> str:
-    """A name for the browser of who has not said who he is; it lies in the signed cookie of forms."""
+    """A name for a browser before any login; it lies in the signed cookie of forms."""
     return str(session.setdefault("browser", new_token()))

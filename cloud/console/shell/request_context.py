@@ -51,7 +51,7 @@ class Owned(Protocol):
 
 
 class NeedsConfirmation(Exception):
-    """First the person shows again who he is."""
+    """The act needs a step-up first."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class RequestContext:
     now: datetime
     texts: ConsoleTexts
     scope: Scope
-    """All he may do the page's act to; narrowed to the merchant the address names."""
+    """All the person may do the page's act to; narrowed to the merchant the address names."""
     subject: Subject | None = None
-    """What the address names, and whose it is: the shell has looked it up and checked the right to it."""
+    """The thing the address names, with its owner: the shell has looked it up and checked the right to it."""
     template_values: Callable[["RequestContext"], dict[str, Any]] = field(default=lambda _: {}, repr=False)
 
     @property
@@ -94,7 +94,7 @@ class RequestContext:
     ) -> T:
         """Do `work` in one transaction: the right is checked in it, and the journal's row written in it.
 
-        `confirmed`: he must just have shown who he is, as for the acts in `STEP_UP` always.
+        `confirmed`: it needs a recent step-up, as the acts in `STEP_UP` always do.
         What `work` raises undoes everything and comes out here. Raises `NeedsConfirmation` and `Forbidden` too.
         """
         if (confirmed or act in STEP_UP) and not self.person.has_just_confirmed(self.now):
@@ -124,11 +124,11 @@ class RequestContext:
         return render_template(f"console/{template}", **self.template_values(self), **values)
 
     def scope_of(self, act: Act) -> Scope:
-        """All he may do another act to, narrowed as the page is."""
+        """All the person may do another act to, narrowed as the page is."""
         return narrowed(self.person.scope(act))
 
     def say(self, key: str, *, good: bool = True, **values: object) -> None:
-        """Tell this on the next page he sees."""
+        """Tell this on the person's next page."""
         words = self.texts(key, **values).unescape()  # the page that shows them escapes them
         flash(words, "good" if good else "bad")
 

@@ -34,7 +34,7 @@ class Nav:
     view: str
     """The view it leads to."""
     act: Act
-    """Shown to who may do this somewhere."""
+    """Shown to a person who may do this somewhere."""
     icon: str
     order: int
 
@@ -49,11 +49,11 @@ class Route:
     of: Kind | None = None
     method: str = "GET"
     confirmed: bool = False
-    """Asked for again who he is before this page is shown, so that the act behind it goes through."""
+    """This page needs a step-up, so that the act behind it goes through."""
 
     @property
     def asks_who(self) -> bool:
-        """Whether a person shows again who he is first: here, before the view can do anything."""
+        """Whether it needs a step-up first: here, before the view can do anything."""
         return self.confirmed or (self.method == "POST" and self.act in STEP_UP)
 
     @property
@@ -71,7 +71,7 @@ class Section:
     routes: list[Route] = field(default_factory=list)
 
     def page(self, path: str, act: Act, of: Kind | None = None, *, confirmed: bool = False) -> Callable[[View], View]:
-        """A page at `/console<path>`: whoever may `act`, and if it is `of` something, may do so to that."""
+        """A page at `/console<path>`, for people who may `act`; if it is `of` something, to that."""
         return self._route(path, act, of, "GET", confirmed)
 
     def act(self, path: str, act: Act, of: Kind | None = None) -> Callable[[View], View]:

@@ -53,7 +53,7 @@ class ConsoleTexts(Texts):
         return f"{sign}{self.number(roubles)}{f'{point}{rest:02}' if rest else ''}\u00a0₽"
 
     def why(self, reason: str) -> Markup:
-        """An order's reason or a machine's code, in the words the buyer reads; "" where he has none of its own."""
+        """An order's reason or a machine's code, in the words the buyer reads; "" where there are none for it."""
         key = why_key(reason)
         return self._buyers(key) if key not in {"", OTHER} else Markup("")
 

@@ -54,7 +54,7 @@ class Console:
         return token
 
     def person(self, who: str) -> Person:
-        """Who this is, as a request of his finds him."""
+        """The person, as a request finds that person."""
         token = self.cloud.database.transact(self._log_in, self.ids[who], True)
         with self.cloud.database.read() as session:
             seen = sessions.find(session, token, self.clock.now)

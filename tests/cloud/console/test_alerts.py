@@ -1,4 +1,4 @@
-"""The page of an alert: what to do in the reader's language, and the way to where it is done, for who may go there."""
+"""The page of an alert: what to do in the reader's language, and a link there for people who may act on it."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""XLSX files made by a worker: whole, true, taken up again after a kill, limited, fetched by who may only."""
+"""XLSX files made by a worker: whole, true, taken up again after a kill, limited, fetched only by people who may."""
 
 import io
 import re

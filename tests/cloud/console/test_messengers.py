@@ -1,4 +1,4 @@
-"""Who acts from a messenger: until he unlinks it, or his second step is taken away.
+"""Acts from a messenger: until the person unlinks it, or the second step is taken away.
 
 Regression: nothing ended it. Whoever held a lost phone went on acknowledging alerts in its owner's name.
 """

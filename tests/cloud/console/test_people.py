@@ -192,7 +192,7 @@ def test_an_account_that_has_had_no_role_yet_is_its_makers(console: Console) -> 
 
 
 def test_an_account_another_merchant_has_taken_in_since_comes_back_by_no_way(console: Console) -> None:
-    """Who invited it holds its link: neither an invitation nor putting back brings him to its first merchant."""
+    """The inviter holds the link: neither an invitation nor an undo brings the inviter to its first merchant."""
     post(console.client(OWNER), f"/console/people/{member(console, VIEWER)}/role", take="1")
     taking = entries(console)[-1].id
     assert invited_by(console, f"owner@{FOREIGN}", FOREIGN, email_of(VIEWER))

@@ -34,7 +34,7 @@ def test_whom_an_owner_has_invited_is_not_raised_unseen(console: Console) -> Non
 
 
 def test_an_account_that_another_has_had_in_hand_since_says_so(console: Console) -> None:
-    """Regression: the shell had made it, so the shell was told of itself alone, and not of who invited it anew."""
+    """Regression: the shell had made it, so the shell was told of itself alone, not of the new inviter."""
     run(console, "add", EMAIL, "--merchant", OWN, "--role", "viewer")
     with console.cloud.database.read() as session:
         held = session.query(Membership).join(User).filter(User.email == EMAIL).one()
