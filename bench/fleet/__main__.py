@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--connects", type=float, default=250.0, help="agents that connect in a second at the beginning"
     )
-    parser.add_argument("--tls", action="store_true", help="agents come by the machines' door, not by loopback")
+    parser.add_argument("--tls", action="store_true", help="agents come by the machines' listener, not by loopback")
     parser.add_argument("--no-kill", action="store_true", help="leave the broker alone")
     parser.add_argument("--record", type=Path, metavar="FOLDER", help="write fleet-<date>.json there")
     return parser

@@ -69,13 +69,13 @@ class FleetRecord:
 
 
 class Agent(asyncio.Protocol):
-    """Of one device; `record` is shared by all, `door` is where the broker is."""
+    """Of one device; `record` is shared by all, `address` is the broker's."""
 
     def __init__(
-        self, name: str, password: str, door: tuple[str, int], tls: ssl.SSLContext | None, record: FleetRecord,
+        self, name: str, password: str, address: tuple[str, int], tls: ssl.SSLContext | None, record: FleetRecord,
         moves_every_s: float,
     ) -> None:  # fmt: skip
-        self._name, self._password, self._door, self._tls, self._record = name, password, door, tls, record
+        self._name, self._password, self._address, self._tls, self._record = name, password, address, tls, record
         self._topics = {channel: topic(name, channel) for channel in Channel}
         self._moves_every_s = moves_every_s
         """How often its state changes by itself; 0 for never."""
@@ -99,7 +99,7 @@ class Agent(asyncio.Protocol):
             self._lost = loop.create_future()
             self._packets = packets.Packets()
             try:
-                await loop.create_connection(lambda: self, *self._door, ssl=self._tls)
+                await loop.create_connection(lambda: self, *self._address, ssl=self._tls)
                 await self._lost
             except OSError:
                 pass

@@ -16,13 +16,13 @@ class Agents:
     """`moving` of them have a state that changes by itself every `moves_every_s`."""
 
     def __init__(
-        self, names: Sequence[str], door: tuple[str, int], certificate: str, a_second: float, moving: int,
+        self, names: Sequence[str], address: tuple[str, int], certificate: str, a_second: float, moving: int,
         moves_every_s: float,
     ) -> None:  # fmt: skip
         tls = ssl.create_default_context(cafile=certificate) if certificate else None
         self._record = FleetRecord()
         self._agents = [
-            Agent(name, PASSWORD, door, tls, self._record, moves_every_s if place < moving else 0.0)
+            Agent(name, PASSWORD, address, tls, self._record, moves_every_s if place < moving else 0.0)
             for place, name in enumerate(names)
         ]
         self._a_second = a_second

@@ -25,7 +25,7 @@ include_dir {folder}/conf.d
 
 
 class ShippedBroker(Running):
-    """`cloud_port` is the loopback door, `machines_port` the one with TLS, which `certificate` speaks for."""
+    """`cloud_port` is the loopback listener, `machines_port` the one with TLS, which `certificate` speaks for."""
 
     def __init__(self, folder: Path, devices: Iterable[str]) -> None:
         program = shutil.which("mosquitto") or next((p for p in MOSQUITTO_PLACES if Path(p).exists()), None)
@@ -41,8 +41,8 @@ class ShippedBroker(Running):
         (folder / "conf.d" / "coffee.conf").write_text(rules.replace("listener 8883", f"listener {self.machines_port}"))
         rights = (SHIPPED / "rights.conf").read_text().replace("/var/lib/mosquitto/", f"{folder}/data/")
         (folder / "conf.d" / "rights.conf").write_text(rights)
-        door = (SHIPPED / "loopback.conf").read_text().replace("listener 1883", f"listener {self.cloud_port}")
-        (folder / "conf.d" / "loopback.conf").write_text(door)
+        listener = (SHIPPED / "loopback.conf").read_text().replace("listener 1883", f"listener {self.cloud_port}")
+        (folder / "conf.d" / "loopback.conf").write_text(listener)
         main = folder / "mosquitto.conf"
         main.write_text(_MAIN.format(folder=folder))
         for path in (folder, *folder.rglob("*")):  # started by root it becomes another user
@@ -50,7 +50,7 @@ class ShippedBroker(Running):
         super().__init__("mosquitto", [program, "-c", str(main)], folder, os.environ)
 
     def is_ready(self) -> bool:
-        """Whether both doors are open."""
+        """Whether both listeners accept connections."""
         return answers(self.cloud_port) and answers(self.machines_port)
 
 

@@ -59,10 +59,10 @@ class FleetStage(Stage):
         return [*["worker"] * self.workers, "web"]
 
     def _start_agents(self, mqtt_url: str) -> None:
-        door = ("localhost", self.broker.machines_port) if self._tls else ("127.0.0.1", self.broker.cloud_port)
+        address = ("localhost", self.broker.machines_port) if self._tls else ("127.0.0.1", self.broker.cloud_port)
         certificate = str(self.broker.certificate) if self._tls else ""
         self.fleet_of_agents: Part[FleetRecord] = self._part(
-            "agents", Agents, self.names, door, certificate, self._a_second, self.moving, MOVES_EVERY_S
+            "agents", Agents, self.names, address, certificate, self._a_second, self.moving, MOVES_EVERY_S
         )
 
 

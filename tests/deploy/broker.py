@@ -45,7 +45,7 @@ class ShippedBroker:
     """The broker as deployed: `cloud_port` without TLS, `machines_port` with it, `elsewhere_port` if `more` has it."""
 
     def __init__(self, folder: Path, *, in_container: bool = True, more: str = "") -> None:
-        """`more`: lines of configuration about the machines' door, or further doors."""
+        """`more`: lines of configuration about the machines' listener, or further listeners."""
         self.certificate = folder / "secrets" / "server.crt"
         self.trusted = self.certificate
         """Whom machines trust."""
@@ -103,7 +103,7 @@ class ShippedBroker:
 
     @property
     def url(self) -> str:
-        """The cloud's door."""
+        """The cloud's listener."""
         return f"mqtt://127.0.0.1:{self.cloud_port}"
 
     @property

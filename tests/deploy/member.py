@@ -18,7 +18,7 @@ _WEEK_S = 7 * 24 * 3600
 
 
 class Member:
-    """Connected as `user` (None: anonymous) through its own door: TLS for all but the cloud."""
+    """Connected as `user` (None: anonymous) through its own listener: TLS for all but the cloud."""
 
     def __init__(
         self,

@@ -276,8 +276,8 @@ def test_a_stolen_certificate_is_good_again_when_its_name_is_enrolled_again_unti
             told.recv(1)
 
 
-def test_links_of_a_cloud_elsewhere_stand_together_at_its_own_door_where_no_machine_comes_in(tmp_path: Path) -> None:
-    """Regression: at the machines' door, to which the guide led it, they had one client id and took turns for ever."""
+def test_links_of_a_cloud_elsewhere_stand_together_at_a_listener_where_no_machine_comes_in(tmp_path: Path) -> None:
+    """Regression: at the machines' listener, where the guide led them, they had one client id and took turns."""
     machines, secrets = Authority(tmp_path, "machines-ca"), tmp_path / "broker" / "secrets"
     secrets.mkdir(parents=True)
     (secrets / "machines-ca.crt").write_bytes(machines.ca.read_bytes())
@@ -304,7 +304,7 @@ def test_links_of_a_cloud_elsewhere_stand_together_at_its_own_door_where_no_mach
 
 
 def of_certificates() -> str:
-    """The lines of the machines' door for certificates."""
+    """The lines of the machines' listener for certificates."""
     lines = re.findall(r"^#((?:cafile|require_certificate|use_\w+) .*)$", (SHIPPED / "coffee.conf").read_text(), re.M)
     assert len(lines) == 4
     return "\n".join(lines) + "\n"

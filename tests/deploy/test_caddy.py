@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cloud.http.request_framing import MAX_BODY, MAX_FILE
-from tests.deploy.doors import Client
+from tests.deploy.running_cloud import Client
 from tests.deploy.shipped import DEPLOY
 from tests.programs import Program, answers, free_port
 from tests.real_parts import CADDY, missing

@@ -93,7 +93,7 @@ def test_every_image_has_a_version() -> None:
     assert all(re.search(r":(\d[\d.]*|local)$", image) for image in images), images
 
 
-def test_only_the_machines_door_and_https_are_open_to_the_world() -> None:
+def test_only_the_machines_listener_and_https_are_open_to_the_world() -> None:
     opened = {name: re.findall(r'"([\d:]+)(?:/udp)?"', found) for name, text in services() for found in ports(text)}
     assert opened == {"mosquitto": ["8883:8883"], "caddy": ["80:80", "443:443", "443:443"]}
 

@@ -379,7 +379,7 @@ class World:
         return self.faults.random(name).choice((4.0, 45.0, 100.0, 200.0)) if name else 0.0
 
     def _deliver(self, body: bytes, answered: Callable[[int], None]) -> None:
-        """A notification at the cloud's door."""
+        """A notification at the cloud's endpoint."""
         web = self.a_web()
         if web is None:
             answered(503)

@@ -16,7 +16,7 @@ class Gate:
     def __init__(self, to_port: int, host: str = "127.0.0.1", port: int = 0) -> None:
         self._to_port = to_port
         self._host, self._port = host, port
-        self._door: socket.socket | None = None
+        self._server: socket.socket | None = None
         self._passing: list[threading.Thread] = []
 
     @property
@@ -25,20 +25,20 @@ class Gate:
 
     def open(self) -> None:
         """Let through whoever comes; harmless when it is open."""
-        if self._door is not None:
+        if self._server is not None:
             return
-        self._door = socket.create_server((self._host, self._port))
-        self._port = self._door.getsockname()[1]
-        self._pass(self._accept, self._door)
+        self._server = socket.create_server((self._host, self._port))
+        self._port = self._server.getsockname()[1]
+        self._pass(self._accept, self._server)
 
     def shut(self) -> None:
         """Refuse everybody; whoever is passing is cut off."""
-        door, self._door = self._door, None
-        if door is None:
+        server, self._server = self._server, None
+        if server is None:
             return
         with suppress(OSError):
-            door.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
-        door.close()
+            server.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
+        server.close()
         for thread in self._passing:
             thread.join()
         self._passing.clear()
@@ -52,10 +52,10 @@ class Gate:
     ) -> None:
         self.shut()
 
-    def _accept(self, door: socket.socket) -> None:
+    def _accept(self, server: socket.socket) -> None:
         while True:
             try:
-                comer, _ = door.accept()
+                comer, _ = server.accept()
             except OSError:
                 return
             self._pass(self._carry, comer)
@@ -63,7 +63,7 @@ class Gate:
     def _carry(self, comer: socket.socket) -> None:
         with comer, suppress(OSError), socket.create_connection(("127.0.0.1", self._to_port)) as inside:
             other = {comer: inside, inside: comer}
-            while self._door is not None:
+            while self._server is not None:
                 for end in select.select(list(other), [], [], _LOOK_S)[0]:
                     heard = end.recv(65536)
                     if not heard:

@@ -244,7 +244,7 @@ def test_certificates_of_machines(tmp_path: Path) -> None:
 
 
 def says_to(world: WorldWithFiles, certificate: Path, key: Path) -> str:
-    """What the machines' door says to a certificate."""
+    """What the machines' listener says to a certificate."""
     trusted = ssl.create_default_context(cafile=str(world.etc / "broker-ca.crt"))
     trusted.load_cert_chain(certificate, key)
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="a-try", protocol=mqtt.MQTTv5)

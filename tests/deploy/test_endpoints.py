@@ -1,4 +1,4 @@
-"""The doors of a real `coffee-cloud run`, in the threads it really has: nothing that a stranger sends ends it.
+"""The endpoints of a real `coffee-cloud run`, in the threads it really has: nothing that a stranger sends ends it.
 
 `.ci/run` runs this on the Python of the shipped image as well: how deep a parser may go differs between Pythons.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.deploy.doors import Doors
+from tests.deploy.running_cloud import RunningCloud
 from tests.waiting import wait_until
 
 DEEP = {
@@ -22,19 +22,21 @@ DEEP = {
     "deep beside what is known": b'{"order_id": "1", "event": "a.b", "payload": "", "x": ' + b"[" * 30_000,
     "brackets behind a string that looks like one": b'["\\"]]]]",' * 3000,
 }
-DOORS = ("/v1/initiate-payment", "/v1/yook-pay-webhook", "/v1/tbank-webhook", "/v1/custom-callback")
+ENDPOINTS = ("/v1/initiate-payment", "/v1/yook-pay-webhook", "/v1/tbank-webhook", "/v1/custom-callback")
 
 
 @pytest.mark.parametrize("body", DEEP.values(), ids=list(DEEP))
-@pytest.mark.parametrize("path", DOORS)
-def test_however_deep_a_body_is_nested_it_is_400(doors: Doors, path: str, body: bytes) -> None:
-    answer = requests.post(doors.url + path, data=body, headers={"Content-Type": "application/json"}, timeout=20)
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_however_deep_a_body_is_nested_it_is_400(running_cloud: RunningCloud, path: str, body: bytes) -> None:
+    answer = requests.post(
+        running_cloud.url + path, data=body, headers={"Content-Type": "application/json"}, timeout=20
+    )
     assert answer.status_code == 400
 
 
-def test_its_threads_stay_on_one_processor(doors: Doors) -> None:
+def test_its_threads_stay_on_one_processor(running_cloud: RunningCloud) -> None:
     def allowed() -> set[str]:
-        told = [(thread / "status").read_text() for thread in Path(f"/proc/{doors.child()}/task").iterdir()]
+        told = [(thread / "status").read_text() for thread in Path(f"/proc/{running_cloud.child()}/task").iterdir()]
         return set(re.findall(r"^Cpus_allowed_list:\s+(.+)$", "".join(told), re.MULTILINE))
 
     wait_until(lambda: len(allowed()) == 1 and allowed().pop().isdigit(), what="one processor for all threads")
@@ -54,28 +56,28 @@ def strange_lines(output: str, style: str) -> list[str]:
     return [line for line in lines if not line.startswith(("{", "coffee-cloud serves"))]
 
 
-def kill_a_child(doors: Doors) -> str:
+def kill_a_child(running_cloud: RunningCloud) -> str:
     """Its number, when another is there and the log tells of it."""
-    killed = doors.child()
+    killed = running_cloud.child()
     os.kill(int(killed), signal.SIGKILL)
-    wait_until(lambda: doors.child() not in {"", killed}, what="another child")
-    wait_until(lambda: "SIGKILL" in doors.program.output, what="the line about it")
+    wait_until(lambda: running_cloud.child() not in {"", killed}, what="another child")
+    wait_until(lambda: "SIGKILL" in running_cloud.program.output, what="the line about it")
     return killed
 
 
-def test_a_killed_child_and_a_port_in_use_are_told_in_our_lines(doors: Doors) -> None:
-    kill_a_child(doors)
-    with doors.open("second.log") as second:
+def test_a_killed_child_and_a_port_in_use_are_told_in_our_lines(running_cloud: RunningCloud) -> None:
+    kill_a_child(running_cloud)
+    with running_cloud.open("second.log") as second:
         assert second.wait() == 1
-    assert strange_lines(doors.program.output, "text") == []
+    assert strange_lines(running_cloud.program.output, "text") == []
     assert strange_lines(second.output, "text") == []
     assert second.output.count("Connection in use") == 5  # gunicorn tries so often
 
 
 def test_a_killed_child_is_told_in_json(tmp_path: Path) -> None:
-    doors = Doors(tmp_path / "doors", COFFEE_LOG="json")
-    with doors.serving():
-        killed = kill_a_child(doors)
-        told = doors.program.output
+    running_cloud = RunningCloud(tmp_path / "running_cloud", COFFEE_LOG="json")
+    with running_cloud.serving():
+        killed = kill_a_child(running_cloud)
+        told = running_cloud.program.output
     assert strange_lines(told, "json") == []
     assert [json.loads(line)["logger"] for line in told.splitlines() if killed in line] == ["gunicorn.error"]

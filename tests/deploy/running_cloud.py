@@ -12,7 +12,7 @@ from tests.programs import Program, answers, free_port
 ROOT = Path(__file__).parents[2]
 
 
-class Doors:
+class RunningCloud:
     """The program on a port of its own, with no broker and no merchant."""
 
     program: Program
