@@ -18,7 +18,7 @@ from cloud.buyer.services import Services
 from cloud.buyer.template_context import needs_the_machine, render_part, template_context
 from cloud.fleet import probes
 from cloud.orders.models import Order
-from cloud.orders.scanning import phone_came_back
+from cloud.orders.scanning import record_phone_return
 from cloud.orders.states import EXPIRED, PAYABLE, Status
 
 log = logging.getLogger("cloud.buyer")
@@ -69,7 +69,7 @@ class Pages:
         with self._services.database.read() as session:
             order = session.get_one(Order, view.order_id)
         if view.status in PAYABLE and order.claimed_at is None and self._services.proof(order) is not None:
-            self._services.database.transact(phone_came_back, order.id, self._services.clock())
+            self._services.database.transact(record_phone_return, order.id, self._services.clock())
         return replace(view, no_pour=self._services.why_no_pour(order))
 
     def _with_readiness(self, view: OrderView, patience: timedelta) -> OrderView:

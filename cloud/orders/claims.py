@@ -100,7 +100,7 @@ def say(tx: Transaction, order_id: str, kind: ClaimKind | None, words: str, lang
     locked = lock_order(tx, order_id)
     claim = open_claim(tx.session, order_id)
     if claim is None:
-        claim = _opened(tx, order_id, kind, language, now)
+        claim = _open(tx, order_id, kind, language, now)
         add_note(locked, "claim_opened", "buyer", now, claim.kind, {"claim": claim.id})
     elif not told:
         raise NotClaimable("words_needed")
@@ -179,7 +179,7 @@ def _check_shown(session: Session, order_id: str, shown: int | None) -> None:
         raise NotClaimable("said_meanwhile")
 
 
-def _opened(tx: Transaction, order_id: str, kind: ClaimKind | None, language: str, now: datetime) -> Claim:
+def _open(tx: Transaction, order_id: str, kind: ClaimKind | None, language: str, now: datetime) -> Claim:
     locked = lock_order(tx, order_id)
     if not locked.payments:
         raise NotClaimable("unpaid")

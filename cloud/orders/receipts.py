@@ -107,7 +107,7 @@ _MERCHANTS_EMAIL = select(Merchant.contact_email).where(Merchant.id == bindparam
 
 
 def begin(tx: Transaction, payment: Payment, terms: Mapping[str, Any], email: str, now: datetime) -> None:
-    """This payment will carry a receipt. The payment itself must be written already."""
+    """Add the receipt that this payment will carry. The payment itself must be written already."""
     tx.session.add(
         Receipt(
             order_id=payment.order_id, payment_id=payment.id, amount=payment.amount, terms=dict(terms), email=email,
@@ -147,7 +147,7 @@ def state_of(session: Session, order_id: str) -> str:
 
 
 def expect_refund(tx: Transaction, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
-    """A refund has succeeded: when its payment carried a receipt, so does it, and that is followed too."""
+    """Follow the receipt of a refund that succeeded, if its payment carried one."""
     own = of_payment(tx.connection, payment_id)
     if own is None:
         return
@@ -160,7 +160,7 @@ def expect_refund(tx: Transaction, payment_id: str, refund_id: str, amount: int,
 
 
 def look(tx: Transaction, receipt_id: int, now: datetime) -> Payment | None:
-    """What can be told without the provider; the payment to ask about when it cannot."""
+    """Settle what can be without the provider; return the payment to ask about when it cannot."""
     locked, receipt = _held(tx, receipt_id)
     payment = locked.payment(receipt.payment_id)
     if receipt.state == ReceiptState.WAITING:
@@ -172,20 +172,20 @@ def look(tx: Transaction, receipt_id: int, now: datetime) -> Payment | None:
     return None
 
 
-def still_pending(tx: Transaction, receipt_id: int, again_at: datetime) -> None:
-    """The provider has not said its last word."""
+def record_pending(tx: Transaction, receipt_id: int, again_at: datetime) -> None:
+    """Record that the provider has not said its last word, and ask again later."""
     _, receipt = _held(tx, receipt_id)
     receipt.checks += 1
     receipt.next_check_at = again_at
 
 
-def not_asked(tx: Transaction, receipt_id: int, again_at: datetime) -> None:
-    """We held the question back ourselves: it counts as none."""
+def postpone_check(tx: Transaction, receipt_id: int, again_at: datetime) -> None:
+    """Ask later: we held the question back ourselves, so no check is counted."""
     _held(tx, receipt_id)[1].next_check_at = again_at
 
 
-def overdue(tx: Transaction, receipt_id: int, now: datetime) -> None:
-    """So long without registration that a person must ask the provider; told once."""
+def mark_overdue(tx: Transaction, receipt_id: int, now: datetime) -> None:
+    """Mark a receipt so long unregistered that a person must ask the provider; logged once."""
     locked, receipt = _held(tx, receipt_id)
     if not receipt.overdue:
         receipt.overdue = True
@@ -195,8 +195,8 @@ def overdue(tx: Transaction, receipt_id: int, now: datetime) -> None:
         )
 
 
-def decided(tx: Transaction, receipt_id: int, state: ReceiptState, now: datetime) -> None:
-    """The provider's last word on the registration."""
+def record_decision(tx: Transaction, receipt_id: int, state: ReceiptState, now: datetime) -> None:
+    """Record the provider's last word on the registration."""
     locked, receipt = _held(tx, receipt_id)
     if receipt.state in SETTLED:
         return
@@ -210,7 +210,7 @@ def decided(tx: Transaction, receipt_id: int, state: ReceiptState, now: datetime
 
 
 def give_up(tx: Transaction, receipt_id: int, now: datetime) -> None:
-    """Nobody asks about it any more; it stays as undecided as the provider left it."""
+    """Ask about it no more; it stays pending, as the provider left it."""
     locked, receipt = _held(tx, receipt_id)
     receipt.given_up, receipt.since = True, now
     _close(locked, receipt, now)

@@ -156,17 +156,17 @@ def open_order(
         return found.order
     on_sale = _on_sale(tx.session, found.scan, told_price, now)
     if found.order is not None:
-        return _taken_over(tx, found, on_sale, rules, now)
-    return _made(tx, found, on_sale, language, rules, now)
+        return _take_over(tx, found, on_sale, rules, now)
+    return _create(tx, found, on_sale, language, rules, now)
 
 
-def phone_came_back(tx: Transaction, order_id: str, now: datetime) -> None:
-    """A phone that scanned it has come back: from now on only such a one says where its receipt goes."""
+def record_phone_return(tx: Transaction, order_id: str, now: datetime) -> None:
+    """Record that a phone that scanned the order came back: from now on only such a one says where its receipt goes."""
     order = lock_order(tx, order_id).order
     order.claimed_at = order.claimed_at or now
 
 
-def _taken_over(
+def _take_over(
     tx: Transaction, found: Found, on_sale: tuple[Device, Drink, int], rules: OrderLimits, now: datetime
 ) -> Order:
     """Change an order, opened by somebody that guessed the id and paid by nobody yet, to what the machine signed."""
@@ -187,7 +187,7 @@ def _taken_over(
     return order
 
 
-def _made(
+def _create(
     tx: Transaction, found: Found, on_sale: tuple[Device, Drink, int], language: str, rules: OrderLimits, now: datetime
 ) -> Order:
     (device, drink, price), scan = on_sale, found.scan

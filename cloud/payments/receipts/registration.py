@@ -115,11 +115,11 @@ class Registration:
         told = self._told(taken, payment)
         if isinstance(told, Refusal):
             again_at = self._clock() + timedelta(seconds=max(told.wait_s, HELD_BACK_S))
-            self._database.transact(receipts.not_asked, taken.id, again_at)
+            self._database.transact(receipts.postpone_check, taken.id, again_at)
             return
         last_word = _LAST_WORDS.get(told or "")
         if last_word is not None:
-            self._database.transact(receipts.decided, taken.id, last_word, self._clock())
+            self._database.transact(receipts.record_decision, taken.id, last_word, self._clock())
         else:
             self._database.transact(self._wait, taken, self._clock())
 
@@ -142,11 +142,11 @@ class Registration:
         waited_s = (now - (taken.since or now)).total_seconds()
         wait = wait_s(taken.checks, waited_s, self._jitter())
         if waited_s >= OVERDUE_S:
-            receipts.overdue(tx, taken.id, now)
+            receipts.mark_overdue(tx, taken.id, now)
         if wait is None:
             receipts.give_up(tx, taken.id, now)
         else:
-            receipts.still_pending(tx, taken.id, now + timedelta(seconds=wait))
+            receipts.record_pending(tx, taken.id, now + timedelta(seconds=wait))
 
 
 def _ask(provider: Provider, receipt: Receipt, payment: Payment) -> str | None:

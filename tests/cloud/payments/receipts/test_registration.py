@@ -344,7 +344,7 @@ def test_news_of_a_receipt_that_has_its_last_word_changes_nothing(sqlite_fiscal:
     sqlite_fiscal.follow(300)
     [receipt] = sqlite_fiscal.receipts(order_id)
     world = sqlite_fiscal.world
-    world.database.transact(receipts.decided, receipt.id, receipts.ReceiptState.CANCELED, world.now)
+    world.database.transact(receipts.record_decision, receipt.id, receipts.ReceiptState.CANCELED, world.now)
     world.database.transact(receipts.expect_refund, receipt.payment_id, "rf-1", 100, world.now)
     world.database.transact(receipts.expect_refund, receipt.payment_id, "rf-1", 100, world.now)
     assert sqlite_fiscal.states(order_id) == ["succeeded", "pending"]
