@@ -22,7 +22,7 @@ from cloud.buyer.readiness import Readiness
 from cloud.buyer.reservation import Presser
 from cloud.buyer.services import Services
 from cloud.buyer.texts import Texts, why_key
-from cloud.http.request_body import told_in
+from cloud.http.request_body import body_fields
 from cloud.orders.models import Order
 from cloud.orders.states import Status
 
@@ -41,8 +41,8 @@ class CheckoutGuard:
         """None to go on; else the answer."""
         if not is_own(request, self._services.public_url):
             return render_trouble(Trouble(403, "foreign"))
-        told = told_in(request)
-        order_id = told.get("order_id")
+        fields = body_fields(request)
+        order_id = fields.get("order_id")
         if not isinstance(order_id, str) or not can_be_id("uuid", order_id):
             return None  # the checkout says what is wrong with it
         if not self._services.allows_act(order_id):
@@ -52,14 +52,14 @@ class CheckoutGuard:
         order = self._may_be_paid(order_id)
         if order is None:
             return None
-        if told.get("email") and order.claimed_at is not None and self._services.proof(order) is None:
+        if fields.get("email") and order.claimed_at is not None and self._services.proof(order) is None:
             return self._not_theirs(order)
-        return self._for_page(order) if "slot" in told else self._for_program(order)
+        return self._for_page(order) if "slot" in fields else self._for_program(order)
 
     def give_back(self, response: Response) -> Response:
         """A press that ended in our 503 does not count: who tries until we are well again is not locked out."""
         if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
-            order_id = told_in(request).get("order_id")
+            order_id = body_fields(request).get("order_id")
             if isinstance(order_id, str):
                 self._services.give_back_act(order_id)
         return response

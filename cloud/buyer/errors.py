@@ -86,7 +86,7 @@ def _about(order_id: str) -> tuple[DeviceView | None, str]:
     whose: Whose | None = current_app.extensions.get(WHOSE)
     if whose is None:
         return None, order_id
-    asked = {**request.args.to_dict(), **_told_in_form(), **(request.view_args or {})}
+    asked = {**request.args.to_dict(), **_form_fields(), **(request.view_args or {})}
     order_id = order_id or asked.get("order_id", "")
     device = whose(order_id, "") if order_id else None
     if device is not None:
@@ -94,7 +94,7 @@ def _about(order_id: str) -> tuple[DeviceView | None, str]:
     return whose("", asked.get("device_uuid") or asked.get("deviceUuid", "")), ""
 
 
-def _told_in_form() -> dict[str, str]:
+def _form_fields() -> dict[str, str]:
     """The form's fields; none where it is the form that is wrong."""
     try:
         return request.form.to_dict()

@@ -15,7 +15,7 @@ from cloud.courier import broker_address
 from cloud.database.database import Database
 from cloud.fleet.enrolment import ByHand, Codes
 from cloud.fleet.vault import Vault
-from cloud.http.request_body import told_in
+from cloud.http.request_body import body_fields
 from cloud.settings import Settings
 
 log = logging.getLogger("cloud.courier")
@@ -67,7 +67,7 @@ def create_blueprint(
             log.warning("nobody can enrol: %s", ByHand())
             words = "the cloud lets no machines in at its broker: a person does; the code is still good"
             return jsonify(error={"code": "try_later", "message": words}), 503
-        code = told_in(request).get("code")
+        code = body_fields(request).get("code")
         enrolled = None
         if isinstance(code, str) and len(code) <= LONGEST_CODE:
             enrolled = database.transact(codes.redeem, code, clock())

@@ -1,4 +1,4 @@
-"""What a request tells in its body: the fields of a JSON object or of a form. Whatever cannot be read tells nothing."""
+"""The fields of a request's body: of a JSON object or of a form. A body that cannot be read has none."""
 
 from collections.abc import Mapping
 
@@ -7,12 +7,12 @@ from flask import Request
 from protocol import json_text
 
 
-def told_in(asked: Request) -> Mapping[str, object]:
-    """The fields by name; none when the body is neither, or is no object. One that is too large raises Flask's 413."""
+def body_fields(asked: Request) -> Mapping[str, object]:
+    """Return the fields by name: none where the body is neither or is no object. One too large raises Flask's 413."""
     if not asked.is_json:
         return asked.form.to_dict()
     try:
-        told = json_text.loads(asked.get_data())
+        body = json_text.loads(asked.get_data())
     except json_text.NotJson:
         return {}
-    return told if isinstance(told, dict) else {}
+    return body if isinstance(body, dict) else {}

@@ -19,7 +19,7 @@ from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet.availability import drink_of, obstacle
 from cloud.fleet.models import Credential, Device, DeviceLive
-from cloud.http.request_body import told_in
+from cloud.http.request_body import body_fields
 from cloud.orders import paying
 from cloud.orders.locked_order import UnknownOrder, lock_order
 from cloud.orders.models import Order, Payment
@@ -210,19 +210,19 @@ class _Page(HTTPException):
         self.code = refusal.status
         self.why = refusal.says
         is_no_order = refusal.status in {400, 404} and refusal.code not in ABOUT_EMAIL
-        self.order_id = "" if is_no_order else told_in(request).get("order_id")
+        self.order_id = "" if is_no_order else body_fields(request).get("order_id")
 
 
 def _email() -> str:
     """What was given as an address; "" for none. Whether it is one is judged only where a receipt is sent."""
-    email = told_in(request).get("email")
+    email = body_fields(request).get("email")
     if email is not None and not isinstance(email, str):
         raise Refusal(400, "email_malformed", "email is no text")
     return (email or "").strip()
 
 
 def _order_id() -> str:
-    order_id = told_in(request).get("order_id")
+    order_id = body_fields(request).get("order_id")
     if not isinstance(order_id, str) or not 0 < len(order_id) <= MAX_ORDER_ID or not order_id.isprintable():
         raise Refusal(400, "bad_request", "order_id is missing")
     return order_id
