@@ -58,7 +58,7 @@ def create_services(
     qr_keys: QrKeys | None = None,
     asks_machines: bool = False,
     carrier_seen: Callable[[Device], datetime | None] | None = None,
-    told_price: Callable[[str, str, int], int | None] = lambda *_: None,
+    tmetr_price: Callable[[str, str, int], int | None] = lambda *_: None,
     seal: Seal,
 ) -> Services:
     """What all of the buyer's views share.
@@ -69,7 +69,7 @@ def create_services(
     seats = Seats(streams, STREAMS_PER_ADDRESS)
     return Services(
         database, rules, clock, public_url, new_id, visitor_of, qr_keys=qr_keys, asks_machines=asks_machines,
-        carrier_seen=carrier_seen, streams=seats, told_price=told_price, seal=seal,
+        carrier_seen=carrier_seen, streams=seats, tmetr_price=tmetr_price, seal=seal,
     )  # fmt: skip
 
 

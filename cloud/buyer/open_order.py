@@ -57,7 +57,7 @@ def open_or_find(services: Services, scan: Scan, *, may_make: bool = True) -> tu
             facts = {"order_id": scan.order_id, "device": scan.device_uuid}
             log.warning("too many new orders from one address or at one machine", extra=facts)
             raise Trouble(429, "too_many", find_device(services, scan.device_uuid))
-        price = services.told_price(scan.device_uuid, scan.drink_no, scan.size) if found.is_new else None
+        price = services.tmetr_price(scan.device_uuid, scan.drink_no, scan.size) if found.is_new else None
         order = _open(services, scan, price)
     except NotForSale as refused:
         log.info("not for sale: %s", refused.why.value, extra={"order_id": scan.order_id, "device": scan.device_uuid})
@@ -123,7 +123,7 @@ def whose(services: Services, order_id: str, device_uuid: str) -> DeviceView | N
         return None
 
 
-def _open(services: Services, scan: Scan, told_price: int | None) -> Order:
+def _open(services: Services, scan: Scan, tmetr_price: int | None) -> Order:
     how = (
         open_order,
         scan,
@@ -131,7 +131,7 @@ def _open(services: Services, scan: Scan, told_price: int | None) -> Order:
         services.rules,
         services.clock(),
         services.qr_keys,
-        told_price,
+        tmetr_price,
         _holds(services),
     )
     try:

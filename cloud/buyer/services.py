@@ -73,7 +73,7 @@ class Services:
     of_flood: RateLimit = field(default_factory=lambda: RateLimit(FLOOD_BURST, FLOOD_PER_S))
     acts: RateLimit = field(default_factory=lambda: RateLimit(ACTS_BURST, ACTS_PER_S))
     looks: RateLimit = field(default_factory=lambda: RateLimit(LOOKS_BURST, LOOKS_PER_S))
-    told_price: Callable[[str, str, int], int | None] = lambda *_: None
+    tmetr_price: Callable[[str, str, int], int | None] = lambda *_: None
     """Kopecks of a drink by machine, drink and size where somebody else than our catalogue names prices."""
     seal: Seal = field(default_factory=lambda: Seal(secrets.token_hex(32)))
     """Writes the cookies of who scans; without a key from outside they last as long as this process."""

@@ -145,16 +145,16 @@ def _known(session: Session, order_id: str) -> Order | None:
 
 def open_order(
     tx: Transaction, scan: Scan, language: str, rules: OrderLimits, now: datetime, keys: QrKeys | None = None,
-    told_price: int | None = None, holds: Callable[[str], bool] = _no_phone,
+    tmetr_price: int | None = None, holds: Callable[[str], bool] = _no_phone,
 ) -> Order:  # fmt: skip
     """The order of this scan, new or known. Raises `NotForSale`.
 
-    `told_price`: kopecks, what Tmetr says now, for a machine whose prices are Tmetr's; None is not known.
+    `tmetr_price`: kopecks, what Tmetr says now, for a machine whose prices are Tmetr's; None is not known.
     """
     found = find_order(tx.session, scan, now, keys, holds)
     if found.order is not None and not found.is_taken_over:
         return found.order
-    on_sale = _on_sale(tx.session, found.scan, told_price, now)
+    on_sale = _on_sale(tx.session, found.scan, tmetr_price, now)
     if found.order is not None:
         return _take_over(tx, found, on_sale, rules, now)
     return _create(tx, found, on_sale, language, rules, now)
@@ -234,7 +234,7 @@ def _is_over(merchant: Merchant, now: datetime) -> bool:
     return merchant.valid_until is not None and merchant.valid_until < day_at(now, merchant.zone)
 
 
-def _on_sale(session: Session, scan: Scan, told_price: int | None, now: datetime) -> tuple[Device, Drink, int]:
+def _on_sale(session: Session, scan: Scan, tmetr_price: int | None, now: datetime) -> tuple[Device, Drink, int]:
     device = session.get(Device, scan.device_uuid)
     if device is None:
         raise NotForSale(Why.UNKNOWN_DEVICE)
@@ -254,7 +254,7 @@ def _on_sale(session: Session, scan: Scan, told_price: int | None, now: datetime
     if price is None:
         raise NotForSale(Why.NOT_SOLD)
     if device.price_source == TMETR:
-        price = told_price
+        price = tmetr_price
     if price is None:  # never a price of another time in its place (docs/promises.md, mistake 10)
         raise NotForSale(Why.NO_PRICE)
     return device, drink, price

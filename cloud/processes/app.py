@@ -78,7 +78,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
         carrier_seen=lambda device: heartbeat.carrier_seen(
             cloud.database, cloud.clock(), by_broker=device.control == Control.AGENT
         ),
-        told_price=TmetrPrices(cloud.database, cloud.tmetr()).ask,
+        tmetr_price=TmetrPrices(cloud.database, cloud.tmetr()).ask,
     )  # fmt: skip
     cloud.ending.at_once(lambda: services.versions.end())
     app.register_blueprint(buyer.create_blueprint(services))
