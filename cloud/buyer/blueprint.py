@@ -17,11 +17,11 @@ from cloud.buyer.api import Api
 from cloud.buyer.capability import Seal
 from cloud.buyer.checkout_guard import CheckoutGuard
 from cloud.buyer.claim_page import ClaimPage
-from cloud.buyer.errors import CLAIM_PATH, POLICY, WHOSE, Trouble, render_trouble
+from cloud.buyer.errors import CLAIM_PATH, DEVICE_OF, POLICY, Trouble, render_trouble
 from cloud.buyer.headers import content_policy, of_json, protect
 from cloud.buyer.limits import Seats
 from cloud.buyer.menu import Menu
-from cloud.buyer.open_order import whose
+from cloud.buyer.open_order import device_of
 from cloud.buyer.pages import Pages
 from cloud.buyer.services import STREAMS, STREAMS_PER_ADDRESS, Services
 from cloud.buyer.status_endpoint import StatusEndpoint
@@ -95,7 +95,8 @@ def create_blueprint(services: Services) -> Blueprint:
     )
     blueprint.record_once(_teach_order_ids)
     policy = content_policy(services.public_url)
-    blueprint.record_once(lambda state: state.app.extensions.update({WHOSE: partial(whose, services), POLICY: policy}))
+    for_errors = {DEVICE_OF: partial(device_of, services), POLICY: policy}
+    blueprint.record_once(lambda state: state.app.extensions.update(for_errors))
     blueprint.register_error_handler(Trouble, render_trouble)
     blueprint.before_request(partial(_not_too_often, services))
     blueprint.after_request(partial(protect, policy=policy))

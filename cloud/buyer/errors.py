@@ -73,9 +73,9 @@ def render_error(
     return response
 
 
-Whose = Callable[[str, str], "DeviceView | None"]
+DeviceOf = Callable[[str, str], "DeviceView | None"]
 """Finds the machine of an order id, or of a device's name."""
-WHOSE = "buyer.whose"
+DEVICE_OF = "buyer.device_of"
 """Where the application keeps it (`Flask.extensions`)."""
 POLICY = "buyer.policy"
 """Where it keeps the content policy of the buyer's pages: another one forbids the style they bring along."""
@@ -83,15 +83,15 @@ POLICY = "buyer.policy"
 
 def _about(order_id: str) -> tuple[DeviceView | None, str]:
     """The machine this request is about, and the order's number if there is such an order."""
-    whose: Whose | None = current_app.extensions.get(WHOSE)
-    if whose is None:
+    device_of: DeviceOf | None = current_app.extensions.get(DEVICE_OF)
+    if device_of is None:
         return None, order_id
     asked = {**request.args.to_dict(), **_form_fields(), **(request.view_args or {})}
     order_id = order_id or asked.get("order_id", "")
-    device = whose(order_id, "") if order_id else None
+    device = device_of(order_id, "") if order_id else None
     if device is not None:
         return device, order_id
-    return whose("", asked.get("device_uuid") or asked.get("deviceUuid", "")), ""
+    return device_of("", asked.get("device_uuid") or asked.get("deviceUuid", "")), ""
 
 
 def _form_fields() -> dict[str, str]:

@@ -113,7 +113,7 @@ def lead_to(order_id: str, status: int = 303) -> BaseResponse:
     return answer
 
 
-def whose(services: Services, order_id: str, device_uuid: str) -> DeviceView | None:
+def device_of(services: Services, order_id: str, device_uuid: str) -> DeviceView | None:
     """The machine of this order, or of this name. A page about an error needs it, and must come without it too."""
     try:
         view = services.find(order_id) if order_id else None
