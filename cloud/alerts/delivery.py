@@ -29,7 +29,7 @@ from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.incident import Incident
 from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow
 from cloud.alerts.sendings import Sending
-from cloud.alerts.store import incident_of, is_muted, known, listener_of, mutes, told_of
+from cloud.alerts.store import incident_of, is_muted, known, listener_of, mutes, sent_message
 from cloud.alerts.telling import Telling, Word, tell
 from cloud.alerts.wording import Reader, letter, one_line
 from cloud.background.loops import Clock, ThreadPool
@@ -124,7 +124,7 @@ class Notifier:
             return None
         incident = incident_of(row)
         muted = is_muted(incident, mutes(tx.session, now))
-        telling = tell(incident, listener_of(channel), told_of(message), now, muted=muted)
+        telling = tell(incident, listener_of(channel), sent_message(message), now, muted=muted)
         if telling is None:
             sendings.withdraw(tx, message, sending.key, now)
             return None

@@ -13,7 +13,7 @@ from cloud.alerts.incident import REOPENS_WITHIN, Incident, State
 from cloud.alerts.kinds import OF_A_MACHINE, Kind, Severity
 from cloud.alerts.models import END_UNTOLD, AlertMessage, Channel, IncidentRow, Mute
 from cloud.alerts.quiet_hours import QuietHours
-from cloud.alerts.telling import Listener, Told, Word
+from cloud.alerts.telling import Listener, SentMessage, Word
 
 EDITS = frozenset({"telegram", "max", "webhook"})
 """Kinds of channels that change what they have sent; a program that is called is told of each change."""
@@ -84,12 +84,12 @@ def listener_of(channel: Channel) -> Listener:
     )
 
 
-def told_of(message: AlertMessage | None) -> Told | None:
-    """What a channel was told of an incident; None when nothing yet."""
+def sent_message(message: AlertMessage | None) -> SentMessage | None:
+    """Return what the channel was last sent about the incident; None when nothing yet."""
     if message is None or not message.word or message.told_at is None:
         return None
     changed_at = message.changed_at or message.told_at
-    return Told(
+    return SentMessage(
         Word(message.word), message.told_revision, message.told_at, changed_at, message.told_unstable,
         message.can_change and bool(message.ref),
     )  # fmt: skip

@@ -47,8 +47,8 @@ class Listener:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What it was told already."""
+class SentMessage:
+    """What a channel was last sent about an incident."""
 
     word: Word
     revision: int
@@ -73,7 +73,7 @@ class Telling:
 
 
 def tell(
-    incident: Incident, listener: Listener, told: Told | None, now: datetime, *, muted: bool = False
+    incident: Incident, listener: Listener, sent: SentMessage | None, now: datetime, *, muted: bool = False
 ) -> Telling | None:
     """What is to be told next, None when nothing is.
 
@@ -81,11 +81,11 @@ def tell(
     """
     if listener.merchant_id != incident.merchant_id or incident.group_id:
         return None
-    if told is None:
+    if sent is None:
         return None if muted else _first(incident, listener, now)
     if incident.state is State.RESOLVED:
-        return _end(incident, listener, told, now)
-    return _more(incident, listener, told, now, muted=muted) if incident.is_live else None
+        return _end(incident, listener, sent, now)
+    return _more(incident, listener, sent, now, muted=muted) if incident.is_live else None
 
 
 def _first(incident: Incident, listener: Listener, now: datetime) -> Telling | None:
@@ -102,32 +102,32 @@ def _first(incident: Incident, listener: Listener, now: datetime) -> Telling | N
     return _when_awake(Telling(word, max(at, now)), incident, listener)
 
 
-def _more(incident: Incident, listener: Listener, told: Told, now: datetime, *, muted: bool) -> Telling | None:
+def _more(incident: Incident, listener: Listener, sent: SentMessage, now: datetime, *, muted: bool) -> Telling | None:
     if _is_snoozed(incident, now):
         return None
-    can_change = listener.edits and told.can_change
-    if told.word is Word.RESOLVED or (incident.unstable and not told.unstable and not can_change):
+    can_change = listener.edits and sent.can_change
+    if sent.word is Word.RESOLVED or (incident.unstable and not sent.unstable and not can_change):
         return None if muted else _when_awake(Telling(Word.UNSTABLE, now), incident, listener)
-    if incident.unstable and not told.unstable:
-        return _changed(told, Word.UNSTABLE, now)
-    is_due_again = now >= told.at + REPEATED_AFTER and incident.state is State.OPEN
+    if incident.unstable and not sent.unstable:
+        return _changed(sent, Word.UNSTABLE, now)
+    is_due_again = now >= sent.at + REPEATED_AFTER and incident.state is State.OPEN
     if is_due_again and incident.acknowledged_at is None and not muted:
         return _when_awake(Telling(Word.STILL, now), incident, listener)
-    if told.revision < incident.revision and can_change:
-        return _changed(told, told.word, now)
+    if sent.revision < incident.revision and can_change:
+        return _changed(sent, sent.word, now)
     return None
 
 
-def _end(incident: Incident, listener: Listener, told: Told, now: datetime) -> Telling | None:
-    if told.word is Word.RESOLVED or incident.resolved_at is None:
+def _end(incident: Incident, listener: Listener, sent: SentMessage, now: datetime) -> Telling | None:
+    if sent.word is Word.RESOLVED or incident.resolved_at is None:
         return None
-    if listener.edits and told.can_change:
-        return Telling(Word.RESOLVED, max(incident.resolved_at, told.changed_at + CHANGED_AT_MOST), is_change=True)
+    if listener.edits and sent.can_change:
+        return Telling(Word.RESOLVED, max(incident.resolved_at, sent.changed_at + CHANGED_AT_MOST), is_change=True)
     return _when_awake(Telling(Word.RESOLVED, max(incident.resolved_at + REOPENS_WITHIN, now)), incident, listener)
 
 
-def _changed(told: Told, word: Word, now: datetime) -> Telling:
-    return Telling(word, max(now, told.changed_at + CHANGED_AT_MOST), is_change=True)
+def _changed(sent: SentMessage, word: Word, now: datetime) -> Telling:
+    return Telling(word, max(now, sent.changed_at + CHANGED_AT_MOST), is_change=True)
 
 
 def _when_awake(telling: Telling, incident: Incident, listener: Listener) -> Telling:

@@ -20,7 +20,16 @@ from cloud.alerts.incident import Condition, Incident, State, advance, begun, fi
 from cloud.alerts.kinds import PLATFORM, Kind
 from cloud.alerts.models import AlertMessage, Channel, IncidentRow, Rule
 from cloud.alerts.sendings import want
-from cloud.alerts.store import ended_unheard, is_muted, listener_of, messages_of, mutes, open_incidents, told_of, write
+from cloud.alerts.store import (
+    ended_unheard,
+    is_muted,
+    listener_of,
+    messages_of,
+    mutes,
+    open_incidents,
+    sent_message,
+    write,
+)
 from cloud.alerts.telling import tell
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
@@ -254,7 +263,7 @@ def _want_told(
             message = messages.get((incident.id, channel.id))
             if incident.kind is Kind.CHANNEL_BROKEN and incident.subject == channel.id:
                 continue
-            telling = tell(incident, listener_of(channel), told_of(message), now, muted=is_muted(incident, muted))
+            telling = tell(incident, listener_of(channel), sent_message(message), now, muted=is_muted(incident, muted))
             if telling is None:
                 continue
             if message is None:

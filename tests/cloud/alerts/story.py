@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from cloud.alerts.crowd import crowd, members_of
 from cloud.alerts.incident import Condition, Incident, advance, begun, is_over
 from cloud.alerts.kinds import Kind, Severity
-from cloud.alerts.telling import Listener, Told, Word, tell
+from cloud.alerts.telling import Listener, SentMessage, Word, tell
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)  # a Monday
 MESSENGER = Listener("north", Severity.NOTICE, edits=True, is_second=False, quiet=None, pierces=False)
@@ -31,7 +31,7 @@ class Story:
     listener: Listener = MESSENGER
     now: datetime = NOON
     incidents: dict[str, Incident] = field(default_factory=dict)
-    told: dict[str, Told] = field(default_factory=dict)
+    told: dict[str, SentMessage] = field(default_factory=dict)
     messages: dict[str, Sent] = field(default_factory=dict)
     sent: list[Sent] = field(default_factory=list)
 
@@ -86,7 +86,7 @@ class Story:
             self.sent.append(self.messages[incident.id])
         self.messages[incident.id].facts.append(incident.facts)
         sent_at = told.at if told is not None and telling.is_change else self.now
-        self.told[incident.id] = Told(telling.word, incident.revision, sent_at, self.now, incident.unstable)
+        self.told[incident.id] = SentMessage(telling.word, incident.revision, sent_at, self.now, incident.unstable)
 
 
 def offline(machine: str, since: datetime) -> Condition:
