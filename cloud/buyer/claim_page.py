@@ -30,8 +30,8 @@ TOO_MANY = "too_many"
 
 
 @dataclass(frozen=True)
-class Said:
-    """One thing said, as the page shows it."""
+class ShownMessage:
+    """One message of the conversation, as the page shows it."""
 
     is_ours: bool
     words: str
@@ -44,7 +44,7 @@ class Conversation:
 
     kind: str = ""
     state: str = ""
-    said: tuple[Said, ...] = ()
+    messages: tuple[ShownMessage, ...] = ()
     may_say: bool = True
 
     @property
@@ -119,11 +119,11 @@ class ClaimPage:
         if not found:
             return Conversation()
         last = found[-1]
-        said = tuple(Said(message.by != "", message.words, message.at) for message in messages)
+        shown = tuple(ShownMessage(message.by != "", message.words, message.at) for message in messages)
         his = sum(message.claim_id == last.id and message.by == "" for message in messages)
         if last.state == ClaimState.RESOLVED:
-            return Conversation(last.kind, last.state, said, len(found) < claims.CLAIMS_EACH)
-        return Conversation(last.kind, last.state, said, his < MESSAGES_EACH)
+            return Conversation(last.kind, last.state, shown, len(found) < claims.CLAIMS_EACH)
+        return Conversation(last.kind, last.state, shown, his < MESSAGES_EACH)
 
 
 def claim_state(services: Services, order_id: str) -> str:

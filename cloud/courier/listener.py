@@ -53,8 +53,8 @@ MAX_HELD = 200
 """Messages that wait for somebody's locks; beyond it the oldest are forgotten, and devices say again what matters."""
 
 
-class Said(NamedTuple):
-    """A message that makes sense."""
+class ParsedReport(NamedTuple):
+    """A message of a device that makes sense."""
 
     received: Received
     device_uuid: str
@@ -74,7 +74,7 @@ class Listener:
         self._welcomes = welcomes
         self._clock = clock
         self._counts = counts or Counts()
-        self._held: list[Said] = []
+        self._held: list[ParsedReport] = []
         self._try_at = datetime(1970, 1, 1, tzinfo=UTC)
         self._reading: Received | None = None
         """The oldest of those being stored, or that could not be and will come again."""
@@ -94,9 +94,9 @@ class Listener:
                 self._reading = None
             return now + self._idle()
         self._reading = batch[0]
-        said = [Said(received, *understood) for received in batch if (understood := self._understand(received))]
+        reports = [ParsedReport(received, *parsed) for received in batch if (parsed := self._understand(received))]
         try:
-            held = self._store(said)
+            held = self._store(reports)
         except Exception:
             self._link.drop()
             self._comes_again_by = time.monotonic() + DEVICES_REPEAT_WITHIN.total_seconds()
@@ -104,7 +104,7 @@ class Listener:
         for received in batch:
             self._link.ack(received)
         self._reading = None
-        stored = [one for one in said if one not in held]
+        stored = [one for one in reports if one not in held]
         self._answer(stored)
         self._count(stored)
         self._held = [*self._held, *held][-MAX_HELD:]
@@ -152,14 +152,14 @@ class Listener:
             log.warning("message makes no sense: %s", error, extra={"topic": received.topic[:200]})
             return None
 
-    def _store(self, said: Sequence[Said]) -> list[Said]:
+    def _store(self, reports: Sequence[ParsedReport]) -> list[ParsedReport]:
         """In one go, but at once what a buyer waits for; only when something makes no sense, each by itself.
 
         Gives those that must wait for somebody who holds their rows.
         """
         now = self._clock()
-        stored: deque[tuple[Said, Callable[[], None]]] = deque()
-        for one in said:
+        stored: deque[tuple[ParsedReport, Callable[[], None]]] = deque()
+        for one in reports:
             work, key = (self._handle, one.device_uuid, one.message, now), _locked_by(one.device_uuid, one.message)
             if isinstance(one.message, ProbeReply):
                 stored.appendleft((one, partial(self._database.transact, *work, key=key)))
@@ -179,14 +179,14 @@ class Listener:
                     raise
         return held
 
-    def _not_taken_in(self, one: Said, error: Exception) -> None:
+    def _not_taken_in(self, one: ParsedReport, error: Exception) -> None:
         self._note_senseless()
         log.error("message could not be taken in: %s", type(error).__name__, extra=_facts(one))
 
     def _note_senseless(self) -> None:
         self._counts.count(SENSELESS, "reports")
 
-    def _count(self, stored: Sequence[Said]) -> None:
+    def _count(self, stored: Sequence[ParsedReport]) -> None:
         now = time.monotonic()
         for received, _, message in stored:
             if received.arrived:
@@ -210,22 +210,22 @@ class Listener:
             case Answer() | Unsupported():
                 device_jobs.answered(tx, device_uuid, message, now)
 
-    def _answer(self, said: Sequence[Said]) -> None:
+    def _answer(self, reports: Sequence[ParsedReport]) -> None:
         """After the commit: tell devices what we hold, and the time to those who ask."""
         held: dict[str, list[str]] = defaultdict(list)
-        for _, device_uuid, message in said:
+        for _, device_uuid, message in reports:
             if isinstance(message, Accepted | Outcome | Event):
                 held[device_uuid].append(message.message_id)
         for device_uuid, ids in held.items():
             for start in range(0, len(ids), MAX_BATCH):
                 tell(self._link, device_uuid, Receipt(message_ids=ids[start : start + MAX_BATCH]))
         self._welcomes.answer(
-            [(one.device_uuid, one.message.hello_id) for one in said if isinstance(one.message, Hello)],
-            {one.device_uuid for one in said if isinstance(one.message, Hello) and not one.received.retained},
+            [(one.device_uuid, one.message.hello_id) for one in reports if isinstance(one.message, Hello)],
+            {one.device_uuid for one in reports if isinstance(one.message, Hello) and not one.received.retained},
         )
 
 
-def _facts(one: Said) -> dict[str, str]:
+def _facts(one: ParsedReport) -> dict[str, str]:
     return {"device": one.device_uuid, "order_id": getattr(one.message, "order_id", "")}
 
 

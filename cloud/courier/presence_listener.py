@@ -38,8 +38,8 @@ HELD_AGAIN = timedelta(seconds=1)
 log = logging.getLogger("cloud.courier")
 
 
-class Said(NamedTuple):
-    """A message that makes sense."""
+class ParsedPresence(NamedTuple):
+    """A presence or a state that makes sense."""
 
     topic: str
     device_uuid: str
@@ -64,7 +64,7 @@ class PresenceListener:
         self._owner = owner
         self._clock = clock
         self._counts = counts or Counts()
-        self._waiting: dict[int, Said] = {}
+        self._waiting: dict[int, ParsedPresence] = {}
         """Numbered in the order of coming."""
         self._latest: dict[str, int] = {}
         """Of each topic, among those waiting."""
@@ -89,13 +89,13 @@ class PresenceListener:
         except TakenOver:
             self._forget_all()
             return now + IDLE
-        for number, said in batch.items():
-            if said.device_uuid in free:
+        for number, one in batch.items():
+            if one.device_uuid in free:
                 self._forget(number)
             else:
-                self._held.add(said.device_uuid)
+                self._held.add(one.device_uuid)
                 self._try_at = now + HELD_AGAIN
-        self._early += [said.device_uuid for said in batch.values() if said.device_uuid in free and _was_there(said)]
+        self._early += [one.device_uuid for one in batch.values() if one.device_uuid in free and _was_there(one)]
         self._greet()
         return now
 
@@ -106,22 +106,22 @@ class PresenceListener:
                 received = self._link.inbox.get_nowait()
             except queue.Empty:
                 return
-            said = self._understand(received)
+            one = self._understand(received)
             self._link.ack(received)
-            if said is not None:
-                self._keep(said)
+            if one is not None:
+                self._keep(one)
 
-    def _keep(self, said: Said) -> None:
-        before = self._latest.get(said.topic)
-        if before is not None and _is_overtaken(self._waiting[before].message, said.message):
+    def _keep(self, one: ParsedPresence) -> None:
+        before = self._latest.get(one.topic)
+        if before is not None and _is_overtaken(self._waiting[before].message, one.message):
             self._forget(before)
-        number = self._latest[said.topic] = next(self._numbers)
-        self._waiting[number] = said
+        number = self._latest[one.topic] = next(self._numbers)
+        self._waiting[number] = one
 
     def _forget(self, number: int) -> None:
-        said = self._waiting.pop(number)
-        if self._latest[said.topic] == number:
-            del self._latest[said.topic]
+        one = self._waiting.pop(number)
+        if self._latest[one.topic] == number:
+            del self._latest[one.topic]
 
     def _forget_all(self) -> None:
         """Should it be ours to hear again, all of it is told anew."""
@@ -131,17 +131,17 @@ class PresenceListener:
         self._early.clear()
         self._link.read_alone(False)
 
-    def _understand(self, received: Received) -> Said | None:
+    def _understand(self, received: Received) -> ParsedPresence | None:
         try:
             device_uuid, channel = parse(received.topic)
             decode = decode_presence if channel is Channel.PRESENCE else decode_state
-            return Said(received.topic, device_uuid, decode(received.payload), received.retained)
+            return ParsedPresence(received.topic, device_uuid, decode(received.payload), received.retained)
         except WireError as error:
             self._note_senseless()
             log.warning("message makes no sense: %s", error, extra={"topic": received.topic[:200]})
             return None
 
-    def _store(self, batch: Sequence[Said]) -> Collection[str]:
+    def _store(self, batch: Sequence[ParsedPresence]) -> Collection[str]:
         """In one transaction; each by itself only when one makes no sense. Gives whose row nobody else held."""
         try:
             return self._database.transact(self._note, batch, self._clock())
@@ -149,7 +149,7 @@ class PresenceListener:
             if not is_senseless(error):
                 raise
             if len(batch) > 1:
-                return {device for said in batch for device in self._store([said])}
+                return {device for one in batch for device in self._store([one])}
             self._note_senseless()
             facts = {"device": batch[0].device_uuid}
             log.error("message could not be taken in: %s", type(error).__name__, extra=facts)
@@ -158,8 +158,8 @@ class PresenceListener:
     def _note_senseless(self) -> None:
         self._counts.count(SENSELESS, "presence")
 
-    def _note(self, tx: Transaction, batch: Sequence[Said], now: datetime) -> set[str]:
-        devices = {said.device_uuid for said in batch}
+    def _note(self, tx: Transaction, batch: Sequence[ParsedPresence], now: datetime) -> set[str]:
+        devices = {one.device_uuid for one in batch}
         asked = select(DeviceLive, Device.control).join(Device, Device.device_uuid == DeviceLive.device_uuid)
         theirs = asked.where(DeviceLive.device_uuid.in_(devices)).order_by(DeviceLive.device_uuid)
         locked = tx.session.execute(theirs.with_for_update(skip_locked=True, of=DeviceLive)).all()
@@ -167,16 +167,16 @@ class PresenceListener:
         without_agent = {live.device_uuid for live, control in locked if control != Control.AGENT}
         if not self._database.is_sqlite and reader_lease.is_anothers(tx, reader_lease.PRESENCE, self._owner):
             raise TakenOver  # asked with the rows locked: who takes over from now on writes them after us
-        for said in batch:
-            live = lives.get(said.device_uuid)
+        for one in batch:
+            live = lives.get(one.device_uuid)
             if live is None or live.device_uuid in without_agent:  # one that is left there speaks for nobody
                 continue
-            if isinstance(said.message, State):
-                if not (said.retained and device_condition.is_older(live, said.message)):
-                    device_condition.note_state(tx, live, said.message, now, retained=said.retained)
+            if isinstance(one.message, State):
+                if not (one.retained and device_condition.is_older(live, one.message)):
+                    device_condition.note_state(tx, live, one.message, now, retained=one.retained)
                 continue
             was_one = live.two_agents_since is None
-            device_condition.note_presence(tx, live, said.message, now, retained=said.retained)
+            device_condition.note_presence(tx, live, one.message, now, retained=one.retained)
             if was_one and live.two_agents_since is not None:  # the answer to its next hello stops the sale
                 tx.after_commit(partial(self._welcomes.greet, [live.device_uuid], all_at_once=False))
         presence_history.note(tx, lives.values(), now)
@@ -196,8 +196,8 @@ def _is_overtaken(before: Presence | State, newer: Presence | State) -> bool:
     return (before.session_id, before.online) == (newer.session_id, newer.online)
 
 
-def _was_there(said: Said) -> bool:
-    return said.retained and isinstance(said.message, Presence) and said.message.online
+def _was_there(one: ParsedPresence) -> bool:
+    return one.retained and isinstance(one.message, Presence) and one.message.online
 
 
 def _held_by_others(tx: Transaction, lacking: Collection[str]) -> set[str]:
