@@ -55,17 +55,17 @@ class Settings:
     machines_mqtt_ca: str = ""
     """PEM file that they are given with it."""
     release_keys: tuple[str, ...] = ()
-    """Who may sign new versions of the agent; told to machines that enrol."""
+    """Public keys that may sign new versions of the agent; told to machines that enrol."""
     broker_rights: str = ""
-    """`dynamic-security`: who may come in at the broker is told to Mosquitto's plugin; empty: a person does it."""
+    """`dynamic-security`: Mosquitto's plugin is told which machines may come in; empty: a person does it."""
     public_url: str = "http://127.0.0.1:8080"
     bind: str = "127.0.0.1:8080"
     oidc_issuer: str = ""
-    """Who vouches for the console's users (docs/console.md); empty: nobody does."""
+    """The identity provider that vouches for the console's users (docs/console.md); empty: none does."""
     oidc_client_id: str = ""
     oidc_client_secret: str = field(default="", repr=False)
     oidc_trusts_mfa: str = ""
-    """`yes`: who has shown it several factors is not asked for ours."""
+    """`yes`: a user who has shown it several factors is not asked for ours."""
     yookassa_url: str = "https://api.yookassa.ru/v3"
     yookassa_webhook_networks: tuple[Network, ...] | None = None
     yookassa_rate: float = 5.0
@@ -98,7 +98,7 @@ class Settings:
     processors: str = "one"
     """`one`: `run` keeps its threads on one processor, the one with most room; `all`: the system decides."""
     metrics_token: str = field(default="", repr=False)
-    """Who shows it may read `/metrics`; empty: only this machine itself may."""
+    """A caller that shows it may read `/metrics`; empty: only this machine itself may."""
 
     telegram_token: str = field(default="", repr=False)
     """The bot that alerts come from (docs/alerts.md); empty: no Telegram."""

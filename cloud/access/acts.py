@@ -114,7 +114,7 @@ A rollout is paused and stopped at once: nobody looks for his phone meanwhile.""
 OF_A_MACHINE = _MACHINE | _LOOK | {Act.SEE_ORDERS, Act.SEE_INCIDENTS, Act.ACKNOWLEDGE, Act.SEE_OWN_JOURNAL}
 """What remains of a role that is limited to a list of machines."""
 ASKS_SECOND_FACTOR = frozenset({Role.OWNER, Role.MANAGER})
-"""Who has one of these roles sets up a second factor before anything else, unless excused."""
+"""A user with one of these roles sets up a second factor before anything else, unless excused."""
 
 
 def grants(role: Role, *, of_machines: bool = False) -> frozenset[Act]:
@@ -123,6 +123,6 @@ def grants(role: Role, *, of_machines: bool = False) -> frozenset[Act]:
 
 
 def may_grant(own: Iterable[Role], wanted: Role) -> bool:
-    """Whether who has these roles at a merchant may give somebody `wanted` there: never more than he has himself."""
+    """Tell whether a user with these roles at a merchant may give `wanted` there: never more than he has himself."""
     held = frozenset[Act]().union(*(GRANTS[role] for role in own))
     return Act.MANAGE_USERS in held and GRANTS[wanted] <= held

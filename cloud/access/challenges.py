@@ -1,4 +1,4 @@
-"""Questions of logging in, to authenticators and identity providers: hashes, answered once, by who was asked."""
+"""Questions of logging in, to authenticators and identity providers: hashes, each answered once, by the one asked."""
 
 import secrets
 from datetime import datetime, timedelta

@@ -26,7 +26,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Author:
-    """Who acts: a person at the console, a shell's user, or the cloud by itself."""
+    """The author of an act: a person at the console, a shell's user, or the cloud by itself."""
 
     who: str
     name: str = ""

@@ -60,7 +60,7 @@ class Login:
         return self._database.transact(sessions.complete, person.session_id, self._clock())
 
     def confirm(self, person: Person, password: str, code: str) -> None:
-        """He shows again who he is: by a code where he has a second factor, else by his password. Raises `Refused`."""
+        """Confirm who he is: by a code where he has a second factor, else by his password. Raises `Refused`."""
         if person.has_second_factor:
             self._take(person, code, throttle.keys_of_session(person.session_id))
         else:
@@ -95,7 +95,7 @@ class Login:
         return stored
 
     def _fits(self, password: str, stored: str, counted: Try) -> bool:
-        """Whether it is this password. Who is not looked at now has not failed."""
+        """Tell whether it is this password. A try that is not looked at now counts as no failure."""
         try:
             return passwords.fits(password, stored)
         except passwords.Busy:
@@ -122,19 +122,19 @@ class Login:
         author = Author(user.id, user.name or user.email, address)
         record(tx, Entry("login", author, Subject("user", user.id)), now)
         token = sessions.begin(tx, user, address, agent, now, complete=complete)
-        (throttle.succeeded if complete else throttle.give_back)(tx, counted)  # after the user: as who takes a code
+        (throttle.succeeded if complete else throttle.give_back)(tx, counted)  # after the user, as codes are taken
         return token
 
 
 def _still_fits(tx: Transaction, user_id: str, stored: str) -> None:
-    """Hold the user, whose password fitted this. Raises `Refused` for one who was reset or disabled meanwhile."""
+    """Lock the user, whose password fitted. Raises `Refused` where it was reset, or the user disabled, meanwhile."""
     user = tx.session.get_one(User, user_id, with_for_update=True)
     if user.password != stored or user.disabled_at is not None:
         raise Refused("wrong")
 
 
 def count(database: Database, keys: tuple[str, ...], now: datetime) -> Try:
-    """Count a try that is judged next. Raises `Refused` for who must wait."""
+    """Count a try that is judged next. Raises `Refused` while the user must wait."""
     with database.read() as session:  # whoever goes on and on while he waits writes nothing
         not_too_often(throttle.waits_until(session, keys, now))
     try:
@@ -144,6 +144,6 @@ def count(database: Database, keys: tuple[str, ...], now: datetime) -> Try:
 
 
 def not_too_often(until: datetime | None) -> None:
-    """Raises `Refused` for who must wait."""
+    """Raise `Refused` while the user must wait."""
     if until is not None:
         raise Refused("wait", until)

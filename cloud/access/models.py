@@ -128,7 +128,7 @@ class Passkey(Base):
 
 
 class Identity(Base):
-    """Who a user is at an identity provider: bound once, by his verified address."""
+    """A user's identity at an identity provider: bound once, by his verified address."""
 
     __tablename__ = "identities"
     __table_args__ = (UniqueConstraint("user_id", "issuer"),)
@@ -140,7 +140,7 @@ class Identity(Base):
 
 
 class LoginChallenge(Base):
-    """A question put to an authenticator, or another who vouches for a person, until it is answered once or too old."""
+    """A question put to an authenticator or an identity provider, until it is answered once or too old."""
 
     __tablename__ = "login_challenges"
 
@@ -182,7 +182,7 @@ class LinkCode(Base):
 
 
 class LinkedPerson(Base):
-    """Which user somebody of a messenger is (`who`: the user's id). Only they may press buttons."""
+    """The user an account of a messenger belongs to (`who`: the user's id). Only linked accounts may press buttons."""
 
     __tablename__ = "alert_people"
 

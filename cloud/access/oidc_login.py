@@ -28,7 +28,7 @@ from cloud.fleet.vault import derive
 
 log = logging.getLogger("cloud.access.oidc")
 AWAY, FAILED, UNKNOWN = "sso_away", "sso_failed", "sso_unknown"
-"""What who is refused is told."""
+"""What a person who is refused is told."""
 
 
 class _Stranger(NotVouched):
@@ -47,7 +47,7 @@ class Came:
 
 
 class OidcLogin:
-    """One provider. `trusts_factors`: who has shown it several factors is not asked for ours."""
+    """One provider. `trusts_factors`: a user who has shown it several factors is not asked for ours."""
 
     def __init__(self, database: Database, client: Client, secret_key: str, clock: Callable[[], datetime],
                  *, trusts_factors: bool) -> None:  # fmt: skip
@@ -107,7 +107,7 @@ class OidcLogin:
         return Entered(token, asks_second)
 
     def _user(self, tx: Transaction, vouched: Vouched, came: Came) -> User:
-        """Who it is, held. Raises `NotVouched`."""
+        """Return the user it vouches for, locked. Raises `NotVouched`."""
         bound = select(Identity.user_id).where(
             Identity.issuer == self._client.issuer, Identity.subject == vouched.subject
         )  # fmt: skip
@@ -119,7 +119,7 @@ class OidcLogin:
         return user
 
     def _bind(self, tx: Transaction, vouched: Vouched, came: Came) -> User | None:
-        """By a verified address, once: who is bound already is not taken over by another subject with his address."""
+        """Bind a user by a verified address, once: another subject with this address never takes over a bound user."""
         found = users.by_email(tx.session, vouched.email) if vouched.email else None
         user = _held(tx, found.id if found else None)
         if user is None or user.disabled_at is not None:

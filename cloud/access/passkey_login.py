@@ -70,7 +70,7 @@ class PasskeyLogin:
         return self._taken(text, Purpose.SECOND_STEP, person.session_id, person, person.address, work)
 
     def confirm(self, person: Person, text: str) -> None:
-        """He shows again who he is. Raises `Refused`."""
+        """Confirm who he is, by a passkey of his. Raises `Refused`."""
 
         def work(tx: Transaction, answer: Answer) -> str:
             self._his(tx, answer, person)
@@ -126,7 +126,7 @@ class PasskeyLogin:
 
 
 def _keys_of(purpose: Purpose, person: Person | None, address: str) -> tuple[str, ...]:
-    """Who has no name yet is known by his address alone, who is in by his session."""
+    """Return the rows his tries count in: by address before a name is known, by session once he is logged in."""
     if person is None:
         return throttle.keys_of_address(address)
     if purpose is Purpose.SECOND_STEP:

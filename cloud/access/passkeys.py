@@ -77,7 +77,7 @@ def remove(tx: Transaction, key: Passkey) -> None:
 
 
 def use(tx: Transaction, answer: Answer, rp: RelyingParty, now: datetime) -> Passkey:
-    """Whose key signed this; he is held, then it: as who takes his keys away. Raises `NotValid` and `Copied`."""
+    """Return the key that signed this, locked after its user, as where keys go. Raises `NotValid` and `Copied`."""
     user_id = tx.session.scalar(select(Passkey.user_id).where(Passkey.credential == answer.credential))
     if user_id is None:
         raise NotValid("no such key")

@@ -39,9 +39,9 @@ def hash_of(password: str) -> str:
 
 
 def fits(password: str, stored: str) -> bool:
-    """Whether it is this password. Where none is stored it takes as long, so that nobody learns who has an account.
+    """Tell whether it is this password. Raises `Busy`.
 
-    Raises `Busy`.
+    Where none is stored it takes as long, so that nobody learns which accounts exist.
     """
     with _turn():
         try:

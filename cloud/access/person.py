@@ -1,4 +1,4 @@
-"""Who is at the console now, and what of it he may see and do: values, made afresh for each request."""
+"""The person at the console now, and what he may see and do there: values, made afresh for each request."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field

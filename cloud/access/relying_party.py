@@ -1,4 +1,4 @@
-"""Who we are to browsers and authenticators: made of the public URL alone, whatever a request says. Pure."""
+"""Our identity to browsers and authenticators: made of the public URL alone, whatever a request says. Pure."""
 
 from dataclasses import dataclass
 from ipaddress import ip_address

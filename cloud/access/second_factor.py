@@ -1,4 +1,4 @@
-"""The second factor: codes of an authenticator (TOTP), and recovery codes for who has lost it. Keys: `passkeys.py`."""
+"""The second factor: authenticator codes (TOTP), and recovery codes for a user who has lost it. Keys: `passkeys.py`."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -71,7 +71,7 @@ def new_recovery_codes(tx: Transaction, user_id: str) -> tuple[str, ...]:
 
 
 def first_recovery_codes(tx: Transaction, user_id: str) -> tuple[str, ...]:
-    """For who has none, or has used them up; nothing for who still has some."""
+    """Make recovery codes for a user who has none left; return nothing while some are left."""
     left = select(exists().where(RecoveryCode.user_id == user_id, RecoveryCode.used_at.is_(None)))
     return () if tx.session.scalar(left) else new_recovery_codes(tx, user_id)
 
@@ -92,7 +92,7 @@ def take(tx: Transaction, user_id: str, locks: Locks, code: str, now: datetime) 
 
 
 def take_away(tx: Transaction, user_id: str) -> None:
-    """Who has lost phone, keys and codes sets up anew; whoever found them gets in, or acts, by none."""
+    """Let a user who has lost phone, keys and codes set up anew; whoever found them gets in, or acts, by none."""
     user = tx.session.get_one(User, user_id, with_for_update=True)
     user.totp, user.totp_step = "", 0
     for table in (RecoveryCode, Passkey, Identity):

@@ -63,7 +63,7 @@ def confirm(tx: Transaction, session_id: str, now: datetime) -> None:
 
 
 def find(session: Session, token: str, now: datetime) -> Seen | None:
-    """Whose token this is; None for one that is unknown, ended, too old, or of a user who is disabled."""
+    """Return this token's session and user; None for one that is unknown, ended, too old, or of a disabled user."""
     if not token:
         return None
     query = select(LoginSession, User).join(User, User.id == LoginSession.user_id)
@@ -87,7 +87,7 @@ def again(session: Session, session_id: str, now: datetime) -> Person | None:
 
 
 def elsewhere(session: Session, user_id: str, now: datetime) -> Person | None:
-    """A user who acts without a session of the console: from a messenger that is linked to him."""
+    """Return a user who acts without a session of the console: from a messenger that is linked to him."""
     user = session.get(User, user_id)
     return None if user is None or user.disabled_at is not None else _person(session, None, user, now)
 

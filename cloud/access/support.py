@@ -34,7 +34,7 @@ def open_access(tx: Transaction, admin: Person, merchant_id: str, why: str, now:
 
 
 def end_access(tx: Transaction, user_id: str, merchant_id: str, now: datetime) -> None:
-    """Before its hour is over; by the admin himself, or by an owner who does not want it."""
+    """End it before its hour is over: by the admin himself, or by an owner who does not want it."""
     query = select(SupportAccess).where(
         SupportAccess.user_id == user_id, SupportAccess.merchant_id == merchant_id, SupportAccess.ended_at.is_(None)
     )

@@ -1,4 +1,4 @@
-"""How long who failed to log in waits: by account and by address, in a table all processes share.
+"""How long the next try to log in waits after failures: by account and by address, in a table all processes share.
 
 A try is counted before it is judged, and given back when it was right: of many at once no more are judged than of as
 many one after another.
@@ -33,7 +33,7 @@ failures for the five it frees."""
 
 
 class Waits(Exception):
-    """Who must wait before his next try, and until when."""
+    """The user must wait before his next try, and until when."""
 
     def __init__(self, until: datetime) -> None:
         super().__init__(until)
@@ -67,12 +67,12 @@ def keys_of(email: str, address: str, browser: str = "") -> tuple[str, ...]:
 
 
 def keys_of_address(address: str) -> tuple[str, ...]:
-    """The rows of who has not said who he is."""
+    """Return the rows of a client that has given no name yet."""
     return (f"address:{home_of(address)}",) if address else ()
 
 
 def keys_of_session(session_id: str) -> tuple[str, ...]:
-    """The rows of who shows again who he is."""
+    """Return the rows of a user who shows again who he is."""
     return (f"session:{session_id}",)
 
 

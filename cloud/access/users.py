@@ -1,4 +1,4 @@
-"""Users and their roles: who is invited, given a role, disabled. Whether the one who asks may is checked here too."""
+"""Users and their roles: inviting, giving a role, disabling. It is checked here too whether the person who asks may."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ INVITED_FOR = timedelta(hours=72)
 
 
 class NotAllowed(Exception):
-    """Who asks may not give, or take, this role; the text names a sentence."""
+    """The person who asks may not give, or take, this role; the text names a sentence."""
 
 
 def by_email(session: Session, email: str) -> User | None:
@@ -26,7 +26,7 @@ def by_email(session: Session, email: str) -> User | None:
 
 def add(tx: Transaction, email: str, name: str, now: datetime, *, is_admin: bool = False,
         asks_second_factor: bool = True) -> User:  # fmt: skip
-    """A user without roles and without a password. One who exists is found, not changed."""
+    """Add a user without roles and without a password. A user who exists is returned, not changed."""
     known = by_email(tx.session, email)
     if known is not None:
         return known
@@ -49,7 +49,7 @@ def invitee(tx: Transaction, email: str, name: str, by: Person, now: datetime) -
     known = by_email(tx.session, email)
     if known is None:
         return add(tx, email, name, now), True
-    tx.session.refresh(known, with_for_update=True)  # of two who find it to be nobody's the second finds it the first's
+    tx.session.refresh(known, with_for_update=True)  # of two that find it nobody's the second finds it the first's
     others = set(tx.session.scalars(select(Membership.merchant_id).where(Membership.user_id == known.id)))
     had_role = bool(others) or _had_role(tx.session, known.id)
     if not others and had_role and not known.is_admin:
@@ -137,7 +137,7 @@ def give_role(tx: Transaction, user_id: str, merchant_id: str, role: Role, machi
 
 def give_back_role(tx: Transaction, user_id: str, merchant_id: str, role: Role, machines: Iterable[str] | None,
                    by: Person) -> Membership:  # fmt: skip
-    """The same to who had one. Raises `NotAllowed` where another merchant has had the account in hand since."""
+    """Give a role to a user who had one. Raises `NotAllowed` where another merchant has handled the account since."""
     if _membership(tx.session, user_id, merchant_id) is None:
         tx.session.get_one(User, user_id, with_for_update=True)
         acts = select(func.max(JournalRow.id)).where(JournalRow.kind == "user", JournalRow.object_id == user_id)

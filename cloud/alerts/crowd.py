@@ -18,7 +18,7 @@ def crowd(
 ) -> Condition | None:
     """The one condition that stands for many, None when there is no crowd.
 
-    `machines` is how many the merchant has, `known` who belongs to the crowd that is an incident already, and
+    `machines` is how many the merchant has, `known` the machines of the crowd that is an incident already, and
     `spoken_of` those whose own incident is open: they are told about by themselves.
     """
     new = _went_together([each for each in offline if each.subject not in spoken_of], known)
@@ -35,7 +35,7 @@ def crowd(
 
 
 def members_of(held: Incident | None) -> Collection[str]:
-    """Who belongs to a crowd that is a trouble now; one that is over comes back by the same rule as it began."""
+    """Return the machines of a present crowd; one that is over comes back by the same rule as it began."""
     return held.facts["machines"] if held is not None and (held.present or held.is_live) else ()
 
 

@@ -52,7 +52,7 @@ PAUSE_OF_FAILING = 8.0
 OF_A_CHANNEL_AT_ONCE, TURN = 2, timedelta(seconds=2)
 """So many messages of one channel are sent at a time; the others' turn comes so much later."""
 LONGEST_ASKED_FOR = timedelta(hours=1)
-"""Who asks us to wait longer is asked again after this: the other side may name any number."""
+"""A channel that asks us to wait longer is asked again after this: it may name any number."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _mark(channel: Channel, sending: Sending) -> str:
 
 
 def _in_turn(tx: Transaction, jobs: Sequence[_Job], now: datetime) -> list[_Job]:
-    """Few of a channel at a time; while it fails a single one, after its pause. Who does not answer holds up nobody."""
+    """Take few of a channel at a time, of a failing one a single one after its pause. None holds up another."""
     by_channel: dict[str, list[_Job]] = {}
     for job in jobs:
         by_channel.setdefault(job.channel_id, []).append(job)

@@ -127,7 +127,7 @@ COUNTS: Mapping[Kind, str] = MappingProxyType({
     Kind.MONEY_WAITS: "payments", Kind.RETURN_STUCK: "payments", Kind.CAPTURE_STUCK: "payments",
     Kind.CLAIM_WAITS: "claims", Kind.DIFFERENCE: "findings", Kind.RECEIPT_REFUSED: "receipts",
 })  # fmt: skip
-"""The fact that counts, where one incident stands for many things: who acknowledged some knows not of more."""
+"""The fact that counts where one incident stands for many things: acknowledging some says nothing of more."""
 
 
 def page_of(kind: Kind) -> str:

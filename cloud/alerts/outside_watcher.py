@@ -1,4 +1,4 @@
-"""Tells a watcher outside that all is well: who does not hear of us for a while alarms by itself.
+"""Tells a watcher outside that all is well: the watcher alarms by itself when it has not heard of us for a while.
 
 Nothing here can tell of its own death; that is what the watcher is for.
 """

@@ -1,4 +1,4 @@
-"""Who is who in a messenger: codes that link a person or a chat, written to the bot once."""
+"""Which user a person of a messenger is: codes that link a person or a chat, written to the bot once."""
 
 import hashlib
 import secrets

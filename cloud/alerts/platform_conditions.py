@@ -18,9 +18,9 @@ UNDECIDED_FOR = timedelta(days=7)
 
 
 def broken_workers(session: Session, now: datetime) -> list[Condition]:
-    """Nobody works, or nobody reaches or hears the machines, as `/ready` says.
+    """Tell that no worker works, or that none reaches or hears the machines, as `/ready` says.
 
-    Who looks is alive, so with one worker only the latter is seen.
+    The worker that looks is alive, so with one worker only the latter is seen.
     """
     alive = heartbeat.alive(session, now)
     if not alive:

@@ -58,7 +58,7 @@ def incident_of(row: IncidentRow) -> Incident:
 
 
 def subject_of(incident: Incident) -> Subject:
-    """What acts on it are journalled under. A machine's trouble is a matter of who has that machine."""
+    """Return what acts on it are journalled under. A machine's trouble concerns the people of that machine."""
     device = incident.subject if incident.kind in OF_A_MACHINE else ""
     return Subject("incident", incident.id, incident.merchant_id, device)
 

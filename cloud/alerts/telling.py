@@ -1,4 +1,4 @@
-"""What one channel is to be told of one incident, and when. Pure: few messages, none lost, none to who need not know.
+"""Decide what one channel is to be told of one incident, and when. Pure: few messages, none lost, none without need.
 
 A channel that can change what it has sent gets one message for the whole trouble. "Over" goes only where "open" went.
 """

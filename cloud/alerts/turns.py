@@ -12,7 +12,7 @@ NAMES = ("incidents", "usual_weeks", "presses:telegram", "presses:max")
 
 
 def take(tx: Transaction, name: str, every: timedelta, now: datetime, holder: str = "") -> bool:
-    """Whether it is ours now, `every` after the last; who holds it may take it again at once.
+    """Take the turn, and tell whether it is ours: due `every` after the last, for its holder at once.
 
     Until the commit nobody else gets it. A last time ahead of `now` was written before the clock was set back.
     """

@@ -19,7 +19,7 @@ MOST_MACHINES_LISTED = 40
 
 @dataclass(frozen=True)
 class Reader:
-    """Who reads it, and where the console is."""
+    """The person who reads it, and where the console is."""
 
     language: str
     zone: ZoneInfo

@@ -17,7 +17,7 @@ MISSED_AFTER = 2.5
 """Beats."""
 FORGOTTEN_AFTER_S = 24 * 3600.0
 FAR_BEHIND_S = 10.0
-"""What machines said waits so long to be read: nobody who pays now would be told in time how it went."""
+"""What machines said waits so long to be read: a buyer who pays now would not be told in time how it went."""
 UNREAD_S = 1.0
 """What waits no longer is being read this moment."""
 LONGEST_TROUBLE = 200
@@ -69,7 +69,7 @@ def alive(session: Session, now: datetime) -> Sequence[WorkerLife]:
 
 
 def carrier_seen(database: Database, now: datetime, *, by_broker: bool) -> datetime | None:
-    """When somebody who could carry a command last gave it; None when nobody could, or nobody would hear the answer.
+    """When a worker that can carry a command was last seen alive; None when none can, or none hears the answer.
 
     Machines without an agent need no broker for it.
     """

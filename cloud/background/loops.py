@@ -22,7 +22,7 @@ log = logging.getLogger("cloud.background.loops")
 
 AFTER_ERROR_S = 1.0
 CLOCK_LOOK_S = 30.0
-"""How often who goes by the clock looks whether somebody has set it."""
+"""How often a program that goes by the clock looks whether somebody has set it."""
 
 Clock = Callable[[], datetime]
 

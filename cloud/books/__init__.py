@@ -1,1 +1,1 @@
-"""Books for who keeps them: what a file of sales, money or the ledger holds, line by line, and how it is written."""
+"""Books for bookkeepers: what a file of sales, money or the ledger holds, line by line, and how it is written."""

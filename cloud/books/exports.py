@@ -69,7 +69,7 @@ class Export(Base):
     device_uuid: Mapped[str] = mapped_column(String(64), default="")
     """Of this machine alone; empty for all of them."""
     words: Mapped[dict[str, Any]] = mapped_column(JSON)
-    """What it says, in the language of who asked: a worker has no reader."""
+    """What it says, in the language of the person who asked: a worker has no reader."""
     state: Mapped[str] = mapped_column(String(16), default=State.WAITING.value)
     percent: Mapped[int] = mapped_column(Integer, default=0)
     lines: Mapped[int] = mapped_column(Integer, default=0)
@@ -205,7 +205,7 @@ def read(database: Database, export_id: str) -> Iterator[bytes]:
 
 
 def remove(tx: Transaction, export_id: str) -> None:
-    """With all its parts; who is making it finds out."""
+    """Remove it with all its parts; the worker that is making it finds out."""
     tx.session.execute(delete(ExportPart).where(ExportPart.export_id == export_id))
     tx.session.execute(delete(Export).where(Export.id == export_id))
 

@@ -1,4 +1,4 @@
-"""The kinds of files there are: their columns, and their lines page by page, in the words of who asked."""
+"""The kinds of files: their columns, and their lines page by page, in the language of the person who asked."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

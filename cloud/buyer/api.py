@@ -26,7 +26,7 @@ class Api:
         self._services = services
 
     def status(self, order_id: str) -> Response:
-        """The order, now; nothing but that when it is what the one who asks has."""
+        """Answer with the order as it is now, or only with its tag when the caller has this answer already."""
         view = self._services.order(order_id)
         body = encoded(view, asked_language())
         tag = tag_of(view.version, body)
@@ -58,7 +58,7 @@ class Api:
         return self.status(order_id)
 
     def _refuse_strangers(self, view: OrderView) -> None:
-        """Of a drink that waits: only who scanned it and stands at the machine has it poured."""
+        """Refuse to pour a waiting drink unless the phone that asks scanned it and is at the machine."""
         if view.status is not Status.MANUAL_MAKE:
             return
         with self._services.database.read() as session:

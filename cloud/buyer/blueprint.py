@@ -63,8 +63,8 @@ def create_services(
 ) -> Services:
     """What all of the buyer's views share.
 
-    `new_id` names the orders made from a menu. `streams` is how many event streams this process may hold open at
-    once; each holds one of the server's threads, so it must be well below their number. `visitor_of` tells who asks.
+    `new_id` names the orders made from a menu. `streams` is how many event streams this process may hold open at once;
+    each holds one of the server's threads, so it must be well below their number. `visitor_of` names the caller.
     """
     seats = Seats(streams, STREAMS_PER_ADDRESS)
     return Services(

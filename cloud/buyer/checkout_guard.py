@@ -57,7 +57,7 @@ class CheckoutGuard:
         return self._for_page(order) if "slot" in fields else self._for_program(order)
 
     def give_back(self, response: Response) -> Response:
-        """A press that ended in our 503 does not count: who tries until we are well again is not locked out."""
+        """Uncount a press that ended in our 503: a buyer who tries until we are well again is not locked out."""
         if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
             order_id = body_fields(request).get("order_id")
             if isinstance(order_id, str):
@@ -65,7 +65,7 @@ class CheckoutGuard:
         return response
 
     def _not_theirs(self, order: Order) -> BaseResponse:
-        """Anybody may pay for anybody; where the receipt goes is for who scanned to say."""
+        """Anybody may pay for anybody; only the phone that scanned may say where the receipt goes."""
         log.warning("a stranger names an e-mail", extra={"order_id": order.id, "device": order.device_uuid})
         return render_trouble(Trouble(403, NOT_YOURS, order_id=order.id))
 

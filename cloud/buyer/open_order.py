@@ -70,7 +70,7 @@ def open_or_find(services: Services, scan: Scan, *, may_make: bool = True) -> tu
 def waiting_here(services: Services, device_uuid: str, held: Capability) -> str:
     """The id of a paid drink that waits at this machine for the phone that asks now; "" when there is none.
 
-    `held` is what it holds after this scan. Who may only look at such a drink buys one of his own.
+    `held` is what it holds after this scan. A phone that may only look at such a drink buys one of its own.
     """
     if not held.orders:
         return ""

@@ -26,7 +26,7 @@ NOBODY = Queue(0, None)
 
 @dataclass(frozen=True)
 class ReceiptView:
-    """The fiscal receipt of an order whose merchant sends one (54-FZ). Never the address itself: who else looks?"""
+    """The fiscal receipt of an order whose merchant sends one (54-FZ). Never the address: others may look too."""
 
     is_email_required: bool
     is_email_known: bool

@@ -33,7 +33,7 @@ from protocol.reasons import MachineState, RejectCode
 AT_FIRST_SIGHT = timedelta(seconds=0.3)
 """A page's first picture waits this long for the machine; it looks again at once."""
 SURE_FOR = timedelta(seconds=7)
-"""Who could carry a command is taken to be there still; later a question that nobody carries says that it is not."""
+"""A carrier of commands seen so lately counts as there still; later a question that nobody carries proves it gone."""
 LOOK_S = 0.2
 """A lost wake-up costs this much."""
 _VAIN_TO_ASK = frozenset({CLOSED, DRINK_CLOSED, OFFLINE, TWO_AGENTS, NOT_SENT, RejectCode.BAD_BODY})
@@ -54,7 +54,7 @@ READY = Readiness()
 class Asking:
     """Puts the question to machines. `is_live` false: only heartbeats are known.
 
-    `carrier_seen` tells of a device when who could carry a command to it was last seen; None for nobody.
+    `carrier_seen` tells when a carrier of commands to a device was last seen; None for no carrier.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Asking:
         self._carrier_seen = carrier_seen
 
     def of_order(self, order_id: str, patience: timedelta = probes.PATIENCE, presence: int = 0) -> Readiness:
-        """Whether the order could be paid and poured now, by who is so near. A test device is always ready."""
+        """Tell whether the order could be paid and poured now, by a buyer so near. A test device is always ready."""
         order, device = self._order(order_id)
         if device.status == "test":
             return READY
@@ -145,7 +145,7 @@ class Asking:
         return OFFLINE if knows_how else None
 
     def _with_others(self, session: Session, order: Order, code: str, presence: int) -> Readiness:
-        """Other buyers of this machine: the one it pours for, and the one who is paying."""
+        """Put other buyers of this machine before it: the one it pours for, and the one who is paying."""
         now = self._clock()
         if code in {"", RejectCode.BUSY}:
             queue = reservation.queue_before(session, order.id, order.device_uuid, self._brew_times, now)
@@ -163,7 +163,7 @@ def _is_asked(device: Device) -> bool:
 
 
 def _in_detail(code: str, live: DeviceLive | None) -> str:
-    """Busy with what? Who waits wants to know."""
+    """Tell what it is busy with: a waiting buyer wants to know."""
     if code != RejectCode.BUSY or live is None or (live.state or {}).get("busy_order"):
         return code
     return _BUSY_WITH.get((live.state or {}).get("machine", ""), code)

@@ -1,7 +1,7 @@
-"""Who stands first at a machine: orders it pours, and the short reservation of whoever is paying right now.
+"""Which buyer stands first at a machine: orders it pours, and the short reservation of the one paying now.
 
-One machine makes one drink at a time. A reservation ends by itself; it moves no order and no money.
-Whoever reserves without paying keeps nobody away for long: each miss halves the next, and the same origin gets none.
+One machine makes one drink at a time. A reservation ends by itself; it moves no order and no money. Whoever reserves
+without paying keeps nobody away for long: each miss halves the next, and the same origin gets none.
 """
 
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ class Reservation(Base):
 
 @dataclass(frozen=True)
 class Presser:
-    """Who reserves: whence, and how well it is known that they stand at the machine (`capability.py`)."""
+    """The buyer who reserves: whence, and how well it is known that they stand at the machine (`capability.py`)."""
 
     origin: str = ""
     presence: int = 0
@@ -70,7 +70,7 @@ ANYBODY = Presser()
 def reserved_until(
     session: Session, device_uuid: str, order_id: str, now: datetime, presence: int = 0
 ) -> datetime | None:
-    """How long another buyer keeps this machine from who is so near; None when nobody does."""
+    """Return until when another buyer keeps the machine from a buyer so near; None when nobody does."""
     row = session.get(Reservation, device_uuid)
     return None if row is not None and row.presence < presence else _until(session, row, order_id, now)
 
@@ -78,7 +78,7 @@ def reserved_until(
 def reserve(
     tx: Transaction, device_uuid: str, order_id: str, now: datetime, presser: Presser = ANYBODY
 ) -> datetime | None:
-    """Keep the machine for this order's buyer; or, until when another one has it, who is as near to it."""
+    """Keep the machine for this order's buyer; else return until when another buyer, as near to it, has it."""
     new = {"device_uuid": device_uuid, "order_id": order_id, "taken_at": now, "until": now + RESERVED_FOR,
            "origin": presser.origin, "presence": presser.presence, "misses": 0}  # fmt: skip
     if insert_if_new(tx.connection, Reservation, new):
@@ -94,7 +94,7 @@ def reserve(
 
 
 def _take(row: Reservation, order_id: str, presser: Presser, now: datetime, *, lapsed: bool) -> None:
-    """`lapsed`: the one before ended without a payment. Who gives way to somebody nearer has missed nothing."""
+    """`lapsed`: the one before ended without a payment. A buyer who gives way to a nearer one has missed nothing."""
     counts = abs(now - row.taken_at) < MISSES_COUNT_FOR
     is_same = counts and lapsed and presser.origin == row.origin != "" and presser.presence <= row.presence
     row.misses = min(row.misses + 1, 16) if counts and lapsed else 0

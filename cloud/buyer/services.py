@@ -43,7 +43,7 @@ FLOOD_PER_S = 2.0
 """New orders of one machine from everywhere, without its signature: what a flood from many networks may cost us."""
 ACTS_BURST = 20
 ACTS_PER_S = 0.2
-"""Presses of "pay" and "pour" on one order by one who presses: a page that tries again by itself needs six."""
+"""Presses of "pay" and "pour" on one order by one buyer: a page that tries again by itself needs six."""
 LOOKS_BURST = 600
 LOOKS_PER_S = 100.0
 """Pages and questions of one address: a hundred phones behind it that poll, each once a second."""
@@ -63,8 +63,8 @@ class Services:
     new_id: Callable[[], str]
     """Ids of orders made from a menu."""
     visitor_of: Callable[[str, str | None], str] = lambda address, _forwarded_for: address
-    """Who asks, by the connection's address and what proxies say; empty when it cannot be told, and then limits for one
-    address do not apply.
+    """The caller's address, by the connection's address and what proxies say; empty when it cannot be told, and then
+    limits for one address do not apply.
     """
     brew_times: BrewTimeEstimates = field(default_factory=BrewTimeEstimates)
     new_orders: RateLimit = field(default_factory=lambda: RateLimit(NEW_ORDERS_BURST, NEW_ORDERS_PER_S))
@@ -76,13 +76,13 @@ class Services:
     tmetr_price: Callable[[str, str, int], int | None] = lambda *_: None
     """Kopecks of a drink by machine, drink and size where somebody else than our catalogue names prices."""
     seal: Seal = field(default_factory=lambda: Seal(secrets.token_hex(32)))
-    """Writes the cookies of who scans; without a key from outside they last as long as this process."""
+    """Writes the cookies of phones that scan; without a key from outside they last as long as this process."""
     qr_keys: QrKeys | None = None
     """Without them no machine that must sign its codes sells anything."""
     asks_machines: bool = False
     """Before paying, machines are asked; else their last word counts. Needs a worker that carries the questions."""
     carrier_seen: Callable[[Device], datetime | None] | None = None
-    """When who could carry a command to this machine was last seen; without it somebody always could."""
+    """When a carrier of commands to this machine was last seen; without it a carrier is taken to be always there."""
     streams: Seats = field(default_factory=lambda: Seats(STREAMS, STREAMS_PER_ADDRESS))
 
     @cached_property
@@ -102,11 +102,11 @@ class Services:
         return Versions(self.database)
 
     def visitor(self) -> str:
-        """The address of who asks now."""
+        """Return the caller's address."""
         return self.visitor_of(request.remote_addr or "", request.headers.get("X-Forwarded-For"))
 
     def allows_order(self, device_uuid: str, *, is_signed: bool = False) -> bool:
-        """Whether the one who asks now may make another new order at this machine; the machine's own word always may.
+        """Tell whether the caller may make another new order at this machine; the machine's own word always may.
 
         A part of the net uses up its own share of a machine, so that a flood from elsewhere leaves its buyers theirs.
         """
@@ -119,11 +119,11 @@ class Services:
         )
 
     def allows_act(self, order_id: str) -> bool:
-        """Whether the one who asks now may press a button of this order once more."""
+        """Tell whether the caller may press a button of this order once more."""
         return self.acts.allows(self._presser(order_id), self.clock())
 
     def _presser(self, order_id: str) -> str:
-        """Who scanned the order is counted by that, whoever shares the address; anybody else by the address."""
+        """Return what presses are counted by: the scan, for a phone that scanned this order; else the address."""
         scanned = self.held().of_order(order_id)
         who = home_of(self.visitor()) if scanned is None else f"scanned {scanned.at.timestamp()}"
         return _key_of(f"{who} {order_id}")

@@ -28,7 +28,7 @@ def tag_of(version: int, body: bytes) -> str:
 
 
 def is_known(tag: str, told: str) -> bool:
-    """Whether who asks has this answer: its tag is among those told (`If-None-Match`)."""
+    """Tell whether the caller has this answer: its tag is among those told (`If-None-Match`)."""
     return tag[2:] in told
 
 

@@ -1,6 +1,6 @@
 """The commands of `coffee-cloud` about one order: return its money, pour it, decide requests. Acts through use cases.
 
-Who sits at the server is taken at his word: `--by` is a name, the console asks for a login.
+A person at the server is taken at his word: `--by` is a name, the console asks for a login.
 """
 
 import sys
@@ -138,7 +138,7 @@ def _deciding(ready_made: Callable[[], Cloud]) -> Iterable[click.Command]:
     @click.argument("number", type=click.IntRange(1))
     @_by
     def approve(number: int, by: str) -> None:
-        """Approve request NUMBER: another person than who asked. The worker then returns the money."""
+        """Approve request NUMBER, as another person than the one who asked. The worker then returns the money."""
         decided = _act(ready_made(), "not approved", return_requests.approve, number, by)
         click.echo(f"{decided.kopecks} kopecks will be returned by the worker.")
 

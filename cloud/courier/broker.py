@@ -160,7 +160,7 @@ class BrokerLink:
         return self._connected.wait(timeout)
 
     def read_alone(self, is_reader: bool) -> None:
-        """At a broker without shared subscriptions: be the one who hears the devices, or leave it to another."""
+        """At a broker without shared subscriptions: become the only reader of the devices, or leave that to another."""
         self._is_reader = is_reader
         session = self._session
         if session is None or not self.lacks_shares or is_reader == session.is_listening:

@@ -1,4 +1,4 @@
-"""Where brokers are, who we are to them, and what is wrong when TLS fails, in words. Knows no connection."""
+"""Where brokers are, under which name we come to them, and what is wrong when TLS fails. Knows no connection."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ def addresses(urls: str, user: str = "", password: str = "") -> list[Address]:
 
 
 def own_names(urls: str, user: str = "") -> frozenset[str]:
-    """Who we are there: no machine may be called so, or its owner could take our name from us."""
+    """Return our names there: no machine may be called so, or its owner could take our name from us."""
     return frozenset(one.user for one in addresses(urls, user) if one.user)
 
 
@@ -89,7 +89,7 @@ def shut_out(tls: Tls) -> str:
 
 
 def tls_words(said: str) -> str:
-    """OpenSSL's complaint, and what it means to who runs this."""
+    """Put OpenSSL's complaint into words for the person who runs this."""
     upper = said.upper()
     if "CERTIFICATE_REQUIRED" in upper or "HANDSHAKE_FAILURE" in upper:
         return f"it wants a certificate of ours that it knows ({said}): COFFEE_MQTT_CERT and COFFEE_MQTT_KEY"

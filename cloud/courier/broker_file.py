@@ -19,7 +19,7 @@ from cloud.courier.dynamic_security import (
 )
 
 ADMIN_ROLE = "broker-rights"
-"""May tell the plugin who may do what."""
+"""May tell the plugin what each client may do."""
 ITERATIONS, SALT_BYTES = 101, 12
 """Those of Mosquitto 2.0, which reads no other salt. The password is to be long and made by chance."""
 PBKDF2 = "7"

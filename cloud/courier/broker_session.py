@@ -54,7 +54,7 @@ class Abilities:
 
 
 class Ends(Protocol):
-    """Who a session tells; from paho's thread, so each returns at once."""
+    """The owner a session reports to; called from paho's thread, so each returns at once."""
 
     def session_ready(self, session: "Session") -> None:
         """Accepted, and subscribed to all that was asked for; again when that has become more."""

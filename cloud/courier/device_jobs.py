@@ -29,7 +29,7 @@ from protocol.reasons import AnswerStatus, RejectCode, Result, RinseProgram
 log = logging.getLogger("cloud.courier")
 
 LIVES_FOR = timedelta(seconds=60)
-"""Not begun after that: who asked still stands there. An agent's own limit is ten minutes."""
+"""Not begun after that: until then the person who asked stands there. An agent's own limit is ten minutes."""
 ANSWER_TAKES = timedelta(seconds=5)
 """From the last moment at which it may begin to the answer."""
 ENDS_WITHIN = timedelta(minutes=10)

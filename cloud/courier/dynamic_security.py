@@ -72,7 +72,7 @@ class DynamicSecurity:
         return [found[command["correlationData"]] for command in numbered]
 
     def names(self) -> set[str]:
-        """Everybody the broker knows; who comes or goes meanwhile may be told wrongly, until the next look."""
+        """Return all clients the broker knows; those that come or go meanwhile may be wrong until the next look."""
         names: set[str] = set()
         while True:
             page = {"command": "listClients", "verbose": False, "count": PAGE, "offset": len(names)}
@@ -126,7 +126,7 @@ class DynamicSecurity:
         _done(self.ask({**client, "command": "modifyClient"})[0])
 
     def throw_out(self, device_uuid: str, session_id: str) -> None:
-        """Its connection ends, and it does not come back; it is offline, also for who subscribes later.
+        """End its connection for good; the broker then tells it offline, also to clients that subscribe later.
 
         Raises `NotAMachine`.
         """

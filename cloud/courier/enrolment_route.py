@@ -49,7 +49,7 @@ class TooOften(TooManyRequests):
 def create_blueprint(
     database: Database, codes: Codes, settings: Settings, clock: Clock, tries: Tries, visitor: Callable[[], str]
 ) -> Blueprint:
-    """Where machines enrol. `visitor`: the address of who asks now."""
+    """The endpoint of enrolling machines. `visitor` tells the caller's address."""
     blueprint = Blueprint("enrolment", __name__)
 
     @blueprint.post(PATH)
@@ -89,7 +89,7 @@ def create_blueprint(
 
 
 def codes_of(settings: Settings) -> Codes:
-    """Who makes and takes the codes of this installation."""
+    """Return the maker and taker of this installation's codes."""
     vault = Vault(settings.secret_key, settings.old_secret_keys)
     own_names = broker_address.own_names(settings.mqtt_url, settings.mqtt_user)
     return Codes(

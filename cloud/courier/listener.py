@@ -153,9 +153,9 @@ class Listener:
             return None
 
     def _store(self, reports: Sequence[ParsedReport]) -> list[ParsedReport]:
-        """In one go, but at once what a buyer waits for; only when something makes no sense, each by itself.
+        """Store them in one go, but at once what a buyer waits for; each by itself only when something makes no sense.
 
-        Gives those that must wait for somebody who holds their rows.
+        Returns those that must wait for somebody who holds their rows.
         """
         now = self._clock()
         stored: deque[tuple[ParsedReport, Callable[[], None]]] = deque()
@@ -211,7 +211,7 @@ class Listener:
                 device_jobs.answered(tx, device_uuid, message, now)
 
     def _answer(self, reports: Sequence[ParsedReport]) -> None:
-        """After the commit: tell devices what we hold, and the time to those who ask."""
+        """After the commit, tell devices what we hold, and the time to those that ask."""
         held: dict[str, list[str]] = defaultdict(list)
         for _, device_uuid, message in reports:
             if isinstance(message, Accepted | Outcome | Event):

@@ -41,7 +41,7 @@ class OutgoingCommand:
 
 
 def command_of(session: Session, row: OutboxRow) -> OutgoingCommand:
-    """The command of a row. Nothing is locked: who holds a row of the outbox must not wait for its order."""
+    """Return the command of a row. Locks nothing: the holder of an outbox row must not wait for its order."""
     return OutgoingCommand(row, session.get_one(MakeCommand, row.subject), session.get_one(Order, row.order_id))
 
 

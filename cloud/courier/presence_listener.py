@@ -52,7 +52,7 @@ class TakenOver(Exception):
 
 
 class PresenceListener:
-    """One per process; `owner` is who holds its lease."""
+    """One per process; `owner` is the holder of its lease."""
 
     def __init__(
         self, database: Database, link: BrokerLink, welcomes: Welcomes, owner: str, clock: Clock,
@@ -166,7 +166,7 @@ class PresenceListener:
         lives = {live.device_uuid: live for live, _ in locked}
         without_agent = {live.device_uuid for live, control in locked if control != Control.AGENT}
         if not self._database.is_sqlite and reader_lease.is_anothers(tx, reader_lease.PRESENCE, self._owner):
-            raise TakenOver  # asked with the rows locked: who takes over from now on writes them after us
+            raise TakenOver  # asked with the rows locked: a worker that takes over now writes after us
         for one in batch:
             live = lives.get(one.device_uuid)
             if live is None or live.device_uuid in without_agent:  # one that is left there speaks for nobody

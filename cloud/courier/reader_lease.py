@@ -1,4 +1,4 @@
-"""Who hears what cannot be shared out among workers: one of them, by a lease in the database.
+"""Which worker hears what workers cannot share: one of them, by a lease in the database.
 
 Presence and state always, for they are retained; reports at a broker without shared subscriptions. Two readers at once
 do no harm (each report is judged twice, the second time for nothing; presence and state are stored by the holder only);
@@ -29,7 +29,7 @@ TOPIC = "mqtt:reader"
 
 
 class ReaderLease(Base):
-    """Who does it, and until when it may."""
+    """The worker that does it, and until when it may."""
 
     __tablename__ = "reader_lease"
 

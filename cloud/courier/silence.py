@@ -1,7 +1,7 @@
 """Machines that are gone without a word: their last will was lost, as when the broker died with them.
 
-Whoever has not been heard of for long is greeted; who answers with nothing is offline until it speaks. One worker of
-many looks: the one that hears presence and state (`presence_listener.py`).
+A machine not heard of for long is greeted; one that answers with nothing is offline until it speaks. One worker of many
+looks: the one that hears presence and state (`presence_listener.py`).
 """
 
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ MOST = 500
 
 
 class Silence:
-    """For one process; `owner` is who holds the lease of `link`, on which presence and state are heard."""
+    """For one process; `owner` is the holder of the lease of `link`, on which presence and state are heard."""
 
     def __init__(self, database: Database, link: BrokerLink, welcomes: Welcomes, owner: str) -> None:
         self._database = database
@@ -40,7 +40,7 @@ class Silence:
         self._greeted: dict[str, datetime] = {}
 
     def step(self, now: datetime) -> datetime:
-        """Greet who is quiet, and note who stayed so; when to look again."""
+        """Greet machines that are quiet, and note those that stayed so; return when to look again."""
         if not self._hears_all(now):
             return now + LOOKED_EVERY
         with self._database.read() as session:

@@ -1,4 +1,4 @@
-"""Answers to hellos, many at once: the time, how to spread, who else speaks under a name, and what became of drinks.
+"""Answers to hellos, many at once: the time, how to spread, rival sessions of a name, and what became of drinks.
 
 An agent that has just connected may have lost what it was sent, and may know what we do not.
 """

@@ -36,7 +36,7 @@ def _as_utc(moment: datetime | None) -> datetime | None:
     return moment.astimezone(UTC)
 
 
-# One moment is written into several columns, and read again by the next who has the order: looking is cheaper than
+# One moment is written into several columns, and read again by the next holder of the order: looking is cheaper than
 # reading or writing a date anew.
 @lru_cache(maxsize=1024)
 def _as_text(moment: datetime | None) -> str | None:

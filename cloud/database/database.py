@@ -32,7 +32,7 @@ SQLITE_PATIENCE_S = 0.02
 LOCKED_S = 1.0
 """So long a group waits for an order that somebody else holds; then each is written by itself, and that one fails."""
 AT_ONCE_S = 0.05
-"""So long who has others to serve waits for a row that somebody holds."""
+"""So long a caller that has others to serve waits for a row that somebody holds."""
 BESIDE_THE_POOL = 3
 """PostgreSQL connections for what is written together, two at once, and to hear notices."""
 
@@ -157,7 +157,7 @@ class Database:
             say()
 
     def notify(self, topics: Collection[str]) -> None:
-        """Wake those who wait for one of these, in every process: what they wait for is committed."""
+        """Wake all that wait for one of these, in every process: what they wait for is committed."""
         self.wakeups.wake(topics)
         if self.notifier is not None:
             self.notifier.send(topics)

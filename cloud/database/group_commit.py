@@ -35,7 +35,7 @@ class Piece(Generic[T]):
     """What it locks: pieces with a key are done in the order of their keys, and share a transaction."""
     future: "Future[T]" = field(default_factory=Future)
     turn: threading.Lock = field(default_factory=threading.Lock)
-    """Held while somebody waits: until the work is done, or until he is to commit the next group himself."""
+    """Held while somebody waits: until the work is done, or until the waiter is to commit the next group itself."""
 
 
 _Finished = tuple[Sequence[Piece[Any]], Sequence[Any], Transaction]
@@ -43,9 +43,9 @@ _Finished = tuple[Sequence[Piece[Any]], Sequence[Any], Transaction]
 
 
 class GroupCommit:
-    """One of those who wait does the work of all, in one transaction and one fsync; then the first of who came since.
+    """One waiter commits for all that wait, in one transaction and one fsync, then wakes the first that came meanwhile.
 
-    `committed` is called with each transaction that is.
+    `committed` is called with each committed transaction.
     """
 
     def __init__(self, engine: Engine, dispatchers: Dispatchers, committed: Callable[[Transaction], None]) -> None:
@@ -55,7 +55,7 @@ class GroupCommit:
         self._lock = threading.Lock()
         self._waiting: deque[Piece[Any]] = deque()
         self._leader: Piece[Any] | None = None
-        """The piece of whoever commits, or has been woken to: who comes now waits."""
+        """The piece of the waiter that commits, or has been woken to commit; all that come meanwhile wait."""
         self._writing = threading.Lock()
         self._seen: object = None
         """The file's version as our own connection last saw it, which does not count its own changes."""
@@ -79,7 +79,7 @@ class GroupCommit:
         return piece.future.result()
 
     def _lead(self) -> None:
-        """Commit those who have waited longest, ourselves first; none of them waits for the next group to end."""
+        """Commit the longest-waiting pieces, our own first; none of them waits for the next group to end."""
         committed: list[Transaction] = []
         with self._lock:
             group = [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]

@@ -90,7 +90,7 @@ class ChangeListener:
                 self._stopping.wait(RECONNECT_S)
 
     def _look(self, path: str) -> None:
-        """Our own commits are seen as well, and wake nobody: they would wake those who then commit."""
+        """Watch the file's version. Our own commits, seen as well, wake nobody: the woken would only commit again."""
         self._database.changed_elsewhere()
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
             seen, changed_at, pause = None, time.monotonic(), SQLITE_LOOK_S
@@ -142,7 +142,7 @@ class ChangeListener:
             self._keep_time()
 
     def _keep_time(self) -> None:
-        """Who cannot ask for the time now goes by the one it knows."""
+        """Ask the server for the time now and then; a process that cannot ask goes by the time it knows."""
         if time.monotonic() < self._ask_time_at:
             return
         self._ask_time_at = time.monotonic() + MEASURED_EVERY_S

@@ -47,7 +47,7 @@ class Notifier:
             self._go_on()
 
     def prove(self) -> None:
-        """Send a notice that wakes nobody: who hears it hears the others."""
+        """Send a notice that wakes nobody: a process that hears it hears the others."""
         with self._changed:
             self._is_proving = True
             self._go_on()
@@ -84,7 +84,7 @@ class Notifier:
 
 
 def packed(sender: str, topics: Iterable[str]) -> list[str]:
-    """As few notices as can hold these topics, one at least; each says who sends it."""
+    """As few notices as can hold these topics, one at least; each names its sender."""
     head = f"{_SENT_BY}{sender}"
     notices = [head]
     room = MAX_NOTICE - len(head.encode())
@@ -98,6 +98,6 @@ def packed(sender: str, topics: Iterable[str]) -> list[str]:
 
 
 def unpacked(notice: str) -> tuple[str, list[str]]:
-    """Who sent a notice (nothing: a program of an earlier version), and its topics."""
+    """Return the sender of a notice (empty: a program of an earlier version), and its topics."""
     head, *topics = notice.split("\n")
     return (head.removeprefix(_SENT_BY), topics) if head.startswith(_SENT_BY) else ("", [head, *topics])

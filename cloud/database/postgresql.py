@@ -134,11 +134,11 @@ registry.register("postgresql.told_how_to_begin", __name__, ToldHowToBegin.__nam
 
 
 class Connections(QueuePool):
-    """Keeps connections for the next who wants one, the last that came back first.
+    """Keeps connections for the next caller, the last that came back first.
 
     Behind a pooler only that one stays connected at rest: a pooler that lends sessions for as long as we are connected
-    soon has no more for other programs. The others wait as empty records, which connect when they are taken.
-    One that comes back when all is closed is closed as well: `QueuePool` would keep it, and nobody ask for it again.
+    soon has no more for other programs. The others wait as empty records, which connect when they are taken. One that
+    comes back when all is closed is closed as well: `QueuePool` would keep it, and nobody ask for it again.
     """
 
     is_pooled = False
@@ -200,7 +200,7 @@ def engine(url: URL, pool_size: int, locked_s: float = LOCKED_S) -> Engine:
 
 
 def patient_engine(url: URL) -> Engine:
-    """An engine that waits as long as it takes, for one who changes tables."""
+    """Return an engine that waits as long as it takes, for a program that changes tables."""
     made = create_engine(_as_ours(url), isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=0, hide_parameters=True)
     _connect_with(made, Unlimited.connect)
     return made

@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 log = logging.getLogger("cloud.database.sqlite")
 
 BUSY_S, RETRY_S = 15.0, 0.05
-"""Who wants to write waits so long for another program that does; between two tries where SQLite does not wait."""
+"""So long a writer waits for another program that writes; and between two tries where SQLite does not wait."""
 
 
 class ToldHowToBegin(SQLiteDialect_pysqlite):
@@ -64,7 +64,7 @@ def as_ours(url: URL) -> URL:
 
 
 def write_ahead(connection: sqlite3.Connection, patience_s: float) -> None:
-    """Switch the file to WAL, for good. Of several who try at once SQLite lets one, and fails the rest at once."""
+    """Switch the file to WAL, for good. Of several that try at once SQLite lets one, and fails the rest at once."""
     deadline = time.monotonic() + patience_s
     while True:
         try:

@@ -1,8 +1,9 @@
 """One unit of work: what a use case reads, what it changes, and what is to happen once that is committed.
 
-Use cases take a `Transaction`; nothing of it outlives its commit, and of the process it sees the dispatchers only.
-Rows come in two kinds: tracked by the ORM session, which is made for who asks for it, and plain ones (`plain_rows.py`)
-that `rows` writes back. There is one truth: before the session asks anything, plain rows that were changed are written.
+Use cases take a `Transaction`; nothing of it outlives its commit, and of the process it sees the dispatchers only. Rows
+come in two kinds: tracked by the ORM session, which is made when it is first asked for, and plain ones
+(`plain_rows.py`) that `rows` writes back. There is one truth: before the session asks anything, plain rows that were
+changed are written.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,7 @@ P = TypeVar("P", bound=Part)
 
 
 class Dispatchers(dict[type, Any]):
-    """Who in this very process is given what a commit wrote, by type: tasks, payments to ask about, orders to count.
+    """The receivers, in this process, of what a commit wrote, by type: tasks, payments to ask about, orders to count.
 
     What has no worker here is worked at in another process.
     """
@@ -54,7 +55,7 @@ def _write_plain_rows_first(state: ORMExecuteState) -> None:
 
 
 class Transaction:
-    """What use cases take. `keys` names what all the work that shares it is about: who reads for one reads for all."""
+    """What use cases take. `keys` names what all the work that shares it is about: a read for one serves all."""
 
     def __init__(self, connection: Connection, dispatchers: Dispatchers, keys: Sequence[str] = ()) -> None:
         self.connection = connection
@@ -92,7 +93,7 @@ class Transaction:
         return found
 
     def notify(self, topic: str) -> None:
-        """Wake those who wait for `topic`, in every process, once this is committed."""
+        """Wake all that wait for `topic`, in every process, once this is committed."""
         self.topics.add(topic)
 
     def after_commit(self, act: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""Wakes those who wait the moment what they wait for is committed. It only shortens a wait: polling is the truth.
+"""Wakes waiters the moment what they wait for is committed. It only shortens a wait: polling is the truth.
 
 Topics are short texts (`news`, `outbox:mqtt`, `order:<id>`). A lost wake-up costs one polling interval, never work.
 """
@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 POLLING_SLEEP_S = 1.0
-"""So long may sleep who cannot be sure to be woken: a lost wake-up costs no more."""
+"""So long a waiter may sleep that cannot be sure to be woken: a lost wake-up costs no more."""
 NOTIFIED_SLEEP_S = 5.0
 """And so long, where other processes' commits are known to reach us."""
 
@@ -72,7 +72,7 @@ class Wakeups:
 
     @property
     def longest_sleep_s(self) -> float:
-        """How long one may sleep who waits to be woken."""
+        """How long a waiter may sleep before it looks by itself."""
         return NOTIFIED_SLEEP_S if self.are_notified else POLLING_SLEEP_S
 
     @property
@@ -82,7 +82,7 @@ class Wakeups:
             return len(self._waiters)
 
     def wake(self, topics: Iterable[str]) -> None:
-        """Wake all who wait for any of these topics in this process."""
+        """Wake all that wait for any of these topics in this process."""
         with self._lock:
             waiting = [waiter for topic in topics for waiter in self._waiters.get(topic, ())]
         for waiter in waiting:

@@ -1,4 +1,4 @@
-"""Accounts at providers, those a merchant has left too: who has which, and whose secret can be read at all.
+"""Accounts at providers, those a merchant has left too: which merchant has which, and whose secret can be read at all.
 
 A left account stays until nothing of its money is open (`payments/reconcile/nightly.py` forgets it then).
 """

@@ -36,7 +36,7 @@ _FILE_KEYS = {"merchant_id": "merchant", "position": "place in the menu"} | {
 _ORDERS = tuple(table(name, column("device_uuid")) for name in ("orders", "archived_orders"))
 """Only looked at for whether there is one, living or at rest: the fleet stands below the orders and imports none."""
 UnsettledAt = Callable[[Session, Account], tuple[int, int]]
-"""Payments and kopecks at an account whose money has not come to its end: told by who knows of payments."""
+"""Payments and kopecks at an account whose money has not come to its end: given by a caller that knows payments."""
 
 
 class Did(StrEnum):

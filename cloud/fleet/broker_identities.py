@@ -1,4 +1,4 @@
-"""Who each machine is at the broker, as it should be: name, password, and whether it may come in at all.
+"""Each machine's identity at the broker, as it should be: name, password, and whether it may come in at all.
 
 The truth is here, the password in the vault; the broker keeps a hash of its own. A loop makes the broker agree
 (`cloud/courier/broker_rights.py`), also after it has lost everything.
@@ -80,7 +80,7 @@ def known(session: Session) -> Sequence[BrokerIdentity]:
 
 
 def changed(session: Session, limit: int, besides: Collection[str] = ()) -> Sequence[BrokerIdentity]:
-    """Those of which the broker does not know the newest; `besides`: who is passed over."""
+    """Return those of which the broker does not know the newest; machines in `besides` are passed over."""
     waiting = select(BrokerIdentity).where(BrokerIdentity.applied != BrokerIdentity.version)
     waiting = waiting.where(BrokerIdentity.device_uuid.not_in(besides))
     return session.scalars(waiting.order_by(BrokerIdentity.changed_at).limit(limit)).all()

@@ -12,7 +12,7 @@ from cloud.fleet.models import Closable, Device, Drink
 from protocol.messages import Event
 
 BREAKER = "breaker"
-"""Who closed it, where no person did (`orders/breaker.py`)."""
+"""Named as the closer where no person closed it (`orders/breaker.py`)."""
 CLOSED_EVENT, OPENED_EVENT = "closed", "opened"
 """What was done from here, among what machines tell: never a word of theirs."""
 WORDS = 255
@@ -26,7 +26,7 @@ class NoSuchThing(LookupError):
 
 
 def lock(tx: Transaction, device_uuid: str, drink_no: str = "") -> Closable:
-    """The machine, or one drink of it, held: who judges whether to close it sees what others have just closed.
+    """Lock the machine, or one drink of it: a caller that judges whether to close it sees what others have just closed.
 
     The machine's row is always held first. Raises `NoSuchThing`.
     """

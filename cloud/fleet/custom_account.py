@@ -22,7 +22,7 @@ CUSTOM = "Custom"
 _KIND, _ADDRESSES = "account", "addresses"
 """What of an account is marked as edited by hand."""
 MIN_SECRET = 32
-"""Characters: the key signs both ways, and nothing else proves who speaks."""
+"""Characters: the key signs both ways, and nothing else proves the sender."""
 
 
 def _address(with_query: bool) -> Check:
@@ -62,12 +62,12 @@ def choose_by_hand(session: Session, account_id: str, by: str, now: datetime) ->
 
 
 def is_by_hand(session: Session, account_id: str) -> bool:
-    """Whether its addresses were chosen in the console, and not by who runs this cloud."""
+    """Tell whether its addresses were chosen in the console, and not by the person who runs this cloud."""
     return session.get(HandEdit, (_KIND, account_id, _ADDRESSES)) is not None
 
 
 def choose_by_file(session: Session, merchant_id: str, account_id: str) -> None:
-    """Its addresses were chosen by who runs this cloud: they may lead wherever he wants."""
+    """Note that its addresses were chosen by the person who runs this cloud: they may lead anywhere."""
     if is_by_hand(session, account_id):
         hand_edits.forget(session, _KIND, account_id, _ADDRESSES)
         session.get_one(Credential, (merchant_id, CUSTOM)).version += 1  # running workers connect anew

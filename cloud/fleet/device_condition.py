@@ -52,7 +52,7 @@ def note_state(tx: Transaction, live: DeviceLive, said: State, now: datetime, *,
 
 
 def forget(live: DeviceLive) -> None:
-    """Another speaks for the machine from now on: nothing that was said of it counts, nor who said it.
+    """Forget all that was said of the machine, and by which session: another speaks for it from now on.
 
     The caller holds the row, and keeps the history of it.
     """
@@ -69,9 +69,9 @@ def long_unseen(session: Session, device_uuids: Collection[str], now: datetime) 
 
 
 def note_seen(tx: Transaction, device_uuids: Collection[str], now: datetime) -> None:
-    """Their agents have spoken just now; who was taken for silent is online.
+    """Note that their agents have spoken just now; a machine taken for silent is online again.
 
-    Whose row somebody else holds is left: it is being written by their own words.
+    A row that somebody else holds is left: it is being written by the machine's own words.
     """
     of_agents = select(DeviceLive).join(Device, Device.device_uuid == DeviceLive.device_uuid)
     theirs = of_agents.where(DeviceLive.device_uuid.in_(device_uuids), Device.control == Control.AGENT.value)

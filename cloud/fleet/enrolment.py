@@ -47,7 +47,7 @@ class CannotEnrol(Exception):
 
 
 class ByHand(CannotEnrol):
-    """No worker tells the broker who may come in: a password made here is worth nothing there."""
+    """No worker sets the broker's rights: a password made here is worth nothing there."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -68,7 +68,7 @@ class Revoked(Enum):
 
 @dataclass(frozen=True)
 class Enrolled:
-    """Who the machine is now."""
+    """The machine's new identity."""
 
     device_uuid: str
     password: str
@@ -77,8 +77,8 @@ class Enrolled:
 class Codes:
     """Makes and takes codes, hashed with a key of this installation; one of an old secret key counts while listed.
 
-    `reserved`: the cloud's own names at the broker, which no machine may have. `sets_rights`: a worker tells the broker
-    who may come in.
+    `reserved`: the cloud's own names at the broker, which no machine may have. `sets_rights`: a worker sets the
+    broker's rights.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ class HandEdit(Base):
 
 @dataclass(frozen=True)
 class Edited:
-    """Who set it, and when."""
+    """The person who set it, and when."""
 
     by: str
     at: datetime

@@ -19,7 +19,7 @@ SCENARIOS = tuple(PROVIDER_OF)
 
 
 class Control(StrEnum):
-    """Who drives a machine. The words are those of fleet files."""
+    """What drives a machine. The words are those of fleet files."""
 
     AGENT = "agent"
     TMETR_API = "tmetr-api"
@@ -110,7 +110,7 @@ class Device(Closable, Base):
     payment_scenario: Mapped[str] = mapped_column(String(32))
     control: Mapped[str] = mapped_column(String(16), default=Control.AGENT.value)
     price_source: Mapped[str] = mapped_column(String(16), default="catalogue", server_default="catalogue")
-    """Who says what a drink costs: our catalogue, or the Tmetr API, asked at each scan."""
+    """What names a drink's price: our catalogue, or the Tmetr API, asked at each scan."""
     unobserved: Mapped[str] = mapped_column(String(16), default="", server_default="")
     """What becomes of a paid drink whose outcome this machine can never tell: its money returns, or it is trusted.
 

@@ -19,7 +19,7 @@ TOPIC = "probes"
 PATIENCE = timedelta(seconds=1)
 """A machine that has not answered by then does not answer; a question as old is asked anew."""
 FRESH_FOR = timedelta(seconds=2)
-"""An answer this young serves the next who asks: a crowd before one machine costs one question."""
+"""An answer this young serves the next question: a crowd before one machine costs one question."""
 
 
 class Probe(Base):

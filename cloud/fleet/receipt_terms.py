@@ -50,7 +50,7 @@ def email_rule(merchant: Mapping[str, Any] | None) -> EmailRule:
 
 
 def lacks_address(merchant: Mapping[str, Any] | None, contact_email: str) -> bool:
-    """Nobody could receive the receipt of a buyer who gave no address, so such a buyer could not pay."""
+    """Tell whether a receipt has no address at all when its buyer gives none, so that such a buyer could not pay."""
     return email_rule(merchant) is EmailRule.OPTIONAL and not is_email(contact_email)
 
 

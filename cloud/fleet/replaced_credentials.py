@@ -1,7 +1,7 @@
 """Keys that a person has replaced by others: kept locked for a week, so that the change can be taken back unseen.
 
-Nothing is opened, asked or signed with them; only `put back` reads them. What a buyer's money still needs of an
-account that was left is `accounts.py`; who removes them in time is `operators/retention.py`.
+Nothing is opened, asked or signed with them; only `put back` reads them. What a buyer's money still needs of an account
+that was left is `accounts.py`; `operators/retention.py` removes them in time.
 """
 
 from collections.abc import Iterable

@@ -64,7 +64,7 @@ def rivals(session: Session, device_uuids: Collection[str]) -> dict[str, str]:
 
 
 def resume(tx: Transaction, live: DeviceLive, by: str, now: datetime) -> None:
-    """A person has given each machine a name of its own; who speaks now is the one."""
+    """Note that a person has given each machine a name of its own: the session that speaks now is the one."""
     asked = Event(
         message_id=f"cloud-resume-{now.timestamp():.3f}", at=now, what=RESUME_ASKED, evidence={"by": by[:128]}
     )

@@ -27,5 +27,5 @@ def never_tells(control: str, live: DeviceLive | None) -> bool:
 
 
 def cost(chosen: str) -> str:
-    """What silence means at such a machine, and who pays for that."""
+    """Say what silence means at such a machine, and at whose cost."""
     return f"this machine never tells what became of a drink; {COSTS[chosen]}"

@@ -1,4 +1,4 @@
-"""Addresses: networks, who really sent a request that came through our proxies, the one form of a URL. Pure."""
+"""Addresses: networks, the real sender of a request that came through our proxies, the one form of a URL. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def parse_senders(text: str) -> tuple[Network, ...] | None:
 def client_address(
     remote_address: str | None, forwarded_for: str | None, trusted_proxies: Sequence[Network]
 ) -> Address | None:
-    """Who really sent the request: the rightmost hop that is not our own proxy. None when nobody can say.
+    """Return the real sender of the request: the rightmost hop that is not our own proxy. None when nobody can say.
 
     `X-Forwarded-For` counts only as far as trusted proxies wrote it; each writes the address it saw at the right end.
     """

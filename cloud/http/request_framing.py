@@ -36,9 +36,9 @@ class Incoming:
     def __init__(self) -> None:
         self._data = bytearray()
         self.expects = False
-        """The sender waits for our word before it sends the body; to be put down by who gives it."""
+        """The sender waits for our word before it sends the body; whoever gives the word sets this to False."""
         self.forwarded_for: str | None = None
-        """What the head of the request under way says about who sent it."""
+        """What the head of the request under way says about its sender."""
         self._forget()
 
     @property

@@ -76,7 +76,7 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     @classmethod
     def with_limits(cls, places: int, proxies: tuple[Network, ...], end: Callable[[], None]) -> type:
-        """With so many places for connections without a thread, and these proxies' word about who sends.
+        """With so many places for connections without a thread, and these proxies' word about senders.
 
         `end` is called when the process is asked to end, while it still answers what has come.
         """
@@ -150,8 +150,9 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     # Ours
 
     def _begin_to_end(self) -> None:
-        """Who comes now is refused at once, and comes again. Who has not sent all of a request is given as long as who
-        may be about to send another.
+        """Refuse new connections; their clients come again.
+
+        A client in mid-request gets as long as one about to send its next.
         """
         self.set_accept_enabled(False)
         for listener in self.sockets:
@@ -202,7 +203,7 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         return None
 
     def _has_room_for(self, large: Connection) -> bool:
-        """Of the large ones too, who has most loses the oldest: a head costs nothing, and all would be taken by one."""
+        """Of the large ones too, the sender with most loses the oldest: a head is free, and one could take all."""
         unfinished = [conn for conn in self.pending_conns if conn in self._large]
         if len(self._large) >= LARGE_ONES and unfinished:
             busiest = _busiest([*unfinished, large])
@@ -244,7 +245,7 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         where.remove(conn)
 
     def _let_one_go(self) -> None:
-        """Who has most, loses one: first what is unfinished, the oldest first."""
+        """Close one connection of the sender with most: first what is unfinished, the oldest first."""
         kinds = (self.pending_conns, self.keepalived_conns, self._leaving)
         busiest = _busiest(chain(*kinds))
         for where in kinds:

@@ -70,7 +70,7 @@ BUILD_KEY, BUILD_PAUSE_S = LOCK_KEY + 1, 0.1
 SQLITE_WAIT_S = 120.0
 """Another process may be copying a large table: wait for it rather than fail to start."""
 LOCK_TIMEOUT_S, LOCK_TRIES, LOCK_PAUSE_S = 5, 60, 2.0
-"""PostgreSQL: who waits for a table's lock keeps everybody behind him waiting."""
+"""PostgreSQL: a program that waits for a table's lock keeps all behind it waiting."""
 
 
 class TooNew(Exception):
@@ -78,11 +78,11 @@ class TooNew(Exception):
 
 
 def upgrade(database: Database, revision: str = HEAD) -> None:
-    """Apply what is missing up to `revision`: all of it or nothing. Others who migrate meanwhile wait their turn.
+    """Apply what is missing up to `revision`: all of it or nothing. Others that migrate meanwhile wait their turn.
 
     A newer database that this program may work on is left as it is. Raises `TooNew` for another. Indexes follow, each
-    by itself. Who is in the way of a changed table for long is not waited for in front of everybody else's work: the
-    lock is asked for again and again.
+    by itself. A program that is in the way of a changed table for long is not waited for in front of everybody else's
+    work: the lock is asked for again and again.
     """
     if (at := current(database)) is not None and not is_known(at):
         if wrong := check(database):
@@ -128,10 +128,10 @@ def _build_indexes(database: Database) -> None:
 
 
 def _wait_to_build(connection: Connection) -> None:
-    """An index that another process is building looks like one whose building was cut off: one builds at a time.
+    """Wait to build alone: an index another process is building looks like one whose building was cut off.
 
-    Asked again and again: who waited inside a statement would be waited for by the very building he waits for. The lock
-    goes with the connection.
+    The lock is asked for again and again: a wait inside a statement would block the very building it waits for. The
+    lock goes with the connection.
     """
     while not connection.scalar(select(func.pg_try_advisory_lock(BUILD_KEY))):
         time.sleep(BUILD_PAUSE_S)
@@ -206,7 +206,7 @@ def _config(connection: Connection | None = None) -> Config:
 
 @contextmanager
 def _alone(database: Database) -> Iterator[Connection]:
-    """A transaction nobody else who migrates can be in at the same time."""
+    """A transaction no other program that migrates can be in at the same time."""
     if database.is_sqlite:
         with _alone_in_sqlite(database) as connection:
             yield connection

@@ -1,4 +1,4 @@
-"""Which older programs may work on a database of this shape: written by who migrates, read by who starts.
+"""Which older programs may work on a database of this shape: written by a migration, read at each start.
 
 A revision says of itself whether programs from before it can go on (`breaks_older`): it may add tables, indexes, and
 columns that are empty or have a default of the server; it breaks what it takes away, renames or makes narrower.

@@ -1,1 +1,1 @@
-"""What those who run it look at: checks, metrics, reports."""
+"""What the people who run it look at: checks, metrics, reports."""

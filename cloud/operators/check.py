@@ -158,7 +158,7 @@ def _silent(cloud: Cloud) -> list[Finding]:
 
 
 def receipt_warnings(cloud: Cloud) -> list[str]:
-    """Accounts in use whose payments and receipts do not fit the provider's shop. Who does not answer is left out."""
+    """Find accounts in use whose payments and receipts do not fit the provider's shop; skip those without an answer."""
     with cloud.database.read() as session:
         credentials = list(session.scalars(select(Credential)))
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:

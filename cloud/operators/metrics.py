@@ -42,7 +42,7 @@ HOUR = timedelta(hours=1)
 KEPT_S = 10.0
 """However many ask, the database is asked this often."""
 _FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via")
-"""A request with one of these came through a proxy: its nearness says nothing about who asks."""
+"""A request with one of these came through a proxy: its nearness says nothing about its sender."""
 
 
 COUNTED: tuple[Counter | Histogram, ...] = (

@@ -149,7 +149,7 @@ def _add_errors(app: Flask) -> None:
 
 
 def _visitors(settings: Settings) -> Callable[[str, str | None], str]:
-    """Who asks, for limits by address. Empty behind a proxy of this machine that nobody named: all would be one."""
+    """Tell the caller's address, for limits. Empty behind an unnamed proxy of this machine: all would be one."""
 
     def read(remote_address: str, forwarded_for: str | None) -> str:
         address = client_address(remote_address, forwarded_for, settings.trusted_proxies)

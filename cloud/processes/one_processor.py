@@ -1,8 +1,9 @@
 """Keep a program's threads on one processor, and see now and then whether another has more room.
 
-The interpreter runs one thread at a time. On two processors the threads pass it to and fro: who comes back from a short
-call of the network or of SQLite finds it taken and sleeps, ninety times an order. On one he just goes on, and an order
-costs a quarter less (docs/decisions.md). That helps a program that does everything (`run`), not two beside each other.
+The interpreter runs one thread at a time. On two processors the threads pass it to and fro: a thread that comes back
+from a short call of the network or of SQLite finds it taken and sleeps, ninety times an order. On one processor the
+thread just goes on, and an order costs a quarter less (docs/decisions.md). That helps a program that does everything
+(`run`), not two beside each other.
 """
 
 import logging
@@ -94,7 +95,7 @@ class LinuxProcessors:
         self._tick = os.sysconf("SC_CLK_TCK")
 
     def look(self) -> Look:
-        """Idle is also who waits for a disk."""
+        """Read how idle each processor was; a wait for a disk counts as idle."""
         lines = [line.split() for line in Path("/proc/stat").read_text().splitlines() if line.startswith("cpu")]
         idle = {words[0]: (int(words[4]) + int(words[5])) / self._tick for words in lines}
         ours = {number: idle[f"cpu{number}"] for number in self._given if f"cpu{number}" in idle}

@@ -84,7 +84,7 @@ class Worker:
         self._patience = Patience()
         self._makers: list[ThreadPool] = []
         self._connect()
-        # One pool, so that what is urgent finds a thread wherever it comes from; who gets one is the admission's.
+        # One pool, so that what is urgent finds a thread wherever it comes from; the admission says which call does.
         callers = self._pool("provider", SLOTS, NEWS, outbox.topic(Lane.PROVIDER))
         cloud.clients.admission.freed = lambda: self._wakeups.wake((NEWS, outbox.topic(Lane.PROVIDER)))
         receipts, notify = (
@@ -107,7 +107,7 @@ class Worker:
         cloud.ending.at_once(self._ask_nothing_more)
 
     def _connect(self) -> None:
-        """The links to the broker, and who reads and writes on them."""
+        """Make the links to the broker, and their readers and writers."""
         cloud, wakeups = self._cloud, self._wakeups
         mail, client_id = outbox.topic(Lane.MQTT), client_id_of(cloud.owner)
         changed = (mail, MQTT_IN, HEARTBEAT, reader_lease.TOPIC, job_sender.TOPIC)
@@ -136,7 +136,7 @@ class Worker:
         )
 
     def _of_providers(self, receipts: ThreadPool) -> list[Loop]:
-        """Who asks and calls providers; `ASKING` names those that end first."""
+        """Loops that ask and call providers; `ASKING` names those that end first."""
         database, clients, rules, clock = self._database, self._cloud.clients, self._cloud.rules, self._clock
         reconciler = Reconciler(database, clients, clock, self._patience.wait)
         restoring = RestoreFromLists(database, clients, rules, clock, self._patience.wait)
@@ -151,7 +151,7 @@ class Worker:
         ]
 
     def _of_machines(self) -> list[Loop]:
-        """Who hears machines, asks them, and gives up waiting for them."""
+        """Loops that hear machines, ask them, and give up waiting for them."""
         database, clock, link, owner = self._database, self._clock, self.link, self._cloud.owner
         presence = PresenceListener(database, self.presence_link, self._welcomes, owner, clock, self._cloud.counts)
         silence = Silence(database, self.presence_link, self._welcomes, owner)
@@ -169,7 +169,7 @@ class Worker:
         ]
 
     def _of_the_clock(self) -> list[Loop]:
-        """Who is woken by nobody."""
+        """Loops that only the clock wakes."""
         database = self._database
         return [
             self._loop("returns", ReturnFollowup(database)),
@@ -188,7 +188,7 @@ class Worker:
         return Loop(name, steps, self._wakeups, topic, self._clock)
 
     def _pool(self, name: str, slots: int, *topics: str) -> ThreadPool:
-        """Who waits for a slot is woken by `topics`."""
+        """Make a pool; waiters for a slot are woken by `topics`."""
         return ThreadPool(name, slots, lambda: self._wakeups.wake(topics))
 
     def start(self) -> None:
@@ -234,7 +234,7 @@ class Worker:
         ]
 
     def _of_rights(self) -> list[Loop]:
-        """Who may come in at the broker; nothing where a person decides it."""
+        """Loops that set the broker's rights; none where a person decides them."""
         settings, owner = self._cloud.settings, self._cloud.owner
         if not settings.broker_rights:
             return []

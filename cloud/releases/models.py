@@ -14,7 +14,7 @@ class RolloutState(StrEnum):
 
     RUNNING = "running"
     PAUSED = "paused"
-    """A person goes on later; who was asked already goes on by himself."""
+    """A person goes on later; a machine that was asked already goes on by itself."""
     STOPPED = "stopped"
     """By a person, or because a machine failed."""
     DONE = "done"

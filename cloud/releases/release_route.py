@@ -1,4 +1,4 @@
-"""GET /v1/agent/VERSION: a bundle for whoever asks. Its signature is what counts, so nobody has to say who he is."""
+"""GET /v1/agent/VERSION: a bundle for any caller. Its signature is what counts, so no caller has to name itself."""
 
 import threading
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def url_of(public_url: str, version: str) -> str:
 def create_blueprint(database: Database, clock: Clock, visitor: Callable[[], str]) -> Blueprint:
     """The shelf. One bundle is kept in memory: a rollout has all machines ask for the same.
 
-    `visitor`: the address of who asks now. A whole IPv6 /48 counts as one, as for codes of enrolment.
+    `visitor` tells the caller's address. A whole IPv6 /48 counts as one, as for codes of enrolment.
     """
     blueprint = Blueprint("releases", __name__)
     of_address = RateLimit(OF_ADDRESS_BURST, OF_ADDRESS_PER_S)
@@ -55,7 +55,7 @@ def create_blueprint(database: Database, clock: Clock, visitor: Callable[[], str
         return content
 
     def wait() -> float:
-        """Seconds until who asks now may ask again; 0: he has his answer."""
+        """Return the seconds until the caller may ask again; 0: it has its answer."""
         address, now = network_of(visitor()) or visitor(), clock()
         if not of_address.allows(address, now):
             return 1 / OF_ADDRESS_PER_S

@@ -1,4 +1,4 @@
-"""The use cases of releases: add a bundle; start, pause and stop its way over a fleet. Who calls one journals it."""
+"""The use cases of releases: add a bundle; start, pause and stop its way over a fleet. The caller journals each."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ TOPIC = "rollouts"
 
 
 class CannotRelease(Exception):
-    """Why not: a code for who says it in other words, what or whom it is about, and the words."""
+    """Why not: a code for callers with words of their own, what or whom it is about, and the words."""
 
     def __init__(self, code: str, words: str, about: str = "") -> None:
         super().__init__(words)
@@ -66,7 +66,7 @@ class Stopped:
 
 
 def subject_of(rollout: Rollout) -> Subject:
-    """The version is for who reads the journal, the number for who looks the rollout up."""
+    """Name a rollout in the journal: the version for its readers, the number for looking the rollout up."""
     return Subject("rollout", f"{rollout.version}/{rollout.id}")
 
 
@@ -147,7 +147,7 @@ def resume(tx: Transaction, now: datetime, rollout_id: int | None = None, *, aga
 
 
 def stop(tx: Transaction, why: str, now: datetime, rollout_id: int | None = None) -> Turned:
-    """Ask nobody more; who was asked already goes on by himself. Raises `CannotRelease`."""
+    """Ask no more machines; one that was asked already goes on by itself. Raises `CannotRelease`."""
     rollout = _held(tx, {RolloutState.RUNNING, RolloutState.PAUSED}, rollout_id)
     return end(tx, rollout, RolloutState.STOPPED, why, now)
 
@@ -166,7 +166,7 @@ def latest(session: Session) -> Rollout | None:
 
 
 def counts(session: Session, rollout_id: int) -> list[tuple[int, str, int]]:
-    """Wave, step, and how many machines; who would wait, and is out of service, is told apart."""
+    """Return wave, step, and how many machines; those that would wait but are out of service are told apart."""
     is_out = and_(RolloutMachine.state == Step.WAITING, ~standing.in_service())
     step = case((is_out, "out of service"), else_=RolloutMachine.state)
     asked = select(RolloutMachine.wave, step, func.count()).where(RolloutMachine.rollout_id == rollout_id)
@@ -229,7 +229,7 @@ def stopped_by_failures(session: Session) -> Stopped | None:
 
 
 def _one_at_a_time(tx: Transaction) -> None:
-    """Two who begin at once: the second finds the first's rollout. The versions stand for the fleet they go to."""
+    """Let the second of two that begin at once find the first. The versions stand for the fleet they go to."""
     tx.session.execute(select(Release.version).order_by(Release.version).with_for_update()).all()
 
 

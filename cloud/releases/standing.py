@@ -1,4 +1,4 @@
-"""How a rollout stands: how far its machines are, who is to be asked, and what it waits for. Only reads."""
+"""How a rollout stands: how far its machines are, which are to be asked, and what it waits for. Only reads."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def tally(session: Session, rollout: Rollout, now: datetime) -> Tally:
 
 
 def to_ask(session: Session, rollout: Rollout, now: datetime) -> Sequence[RolloutMachine]:
-    """Those of the present waves who wait, are there, and were not put off."""
+    """Those of the present waves that wait, are there, and were not put off."""
     is_due = or_(RolloutMachine.not_before.is_(None), RolloutMachine.not_before <= now)
     waits = and_(_is_present(rollout), RolloutMachine.state == Step.WAITING, is_there(), in_service(), is_due)
     asked = machines(rollout, RolloutMachine).where(waits)
@@ -73,7 +73,7 @@ def is_last(session: Session, rollout: Rollout) -> bool:
 
 
 def next_later(session: Session, rollout: Rollout) -> RolloutMachine | None:
-    """The first of those who wait for a later wave and are there."""
+    """The first of those that wait for a later wave and are there."""
     found: RolloutMachine | None = session.scalar(_later(rollout).where(is_there()))
     return found
 

@@ -30,7 +30,7 @@ class Next(Enum):
     """What is to become of a rollout."""
 
     ASK = "ask"
-    """Ask those of the present waves who wait."""
+    """Ask those of the present waves that wait."""
     SETTLE = "settle"
     """All that can be reached have it: the soak begins. It begins anew when an agent of them has started again."""
     SOAK = "soak"

@@ -1,7 +1,7 @@
 """Asks the Tmetr API when it last heard of each machine without an agent: what the buyer is told before paying.
 
-A machine is online while its last heartbeat is young and Tmetr itself was reached lately: who cannot be asked cannot be
-told to pour either.
+A machine is online while its last heartbeat is young and Tmetr itself was reached lately: while Tmetr cannot be asked
+it cannot be told to pour either.
 """
 
 import logging

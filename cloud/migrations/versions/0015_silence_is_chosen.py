@@ -18,7 +18,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Who had not chosen returns the money, as before."""
+    """A merchant that had not chosen returns the money, as before."""
     op.execute("UPDATE devices SET unobserved = 'return' WHERE unobserved = ''")
     _set_default("return")
 

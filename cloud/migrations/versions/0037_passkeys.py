@@ -46,6 +46,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Who has no other second step sets one up anew."""
+    """A user without another second step sets one up anew."""
     op.drop_table("login_challenges")
     op.drop_table("passkeys")
