@@ -94,7 +94,7 @@ GRANTS: Mapping[Role, frozenset[Act]] = {
     Role.ACCOUNTANT: _SEE_BUSINESS | {Act.SEE_NOW, Act.EXPORT, Act.SEE_MONEY_JOURNAL, Act.SEE_OWN_JOURNAL},
     Role.VIEWER: _VIEWER,
 }
-"""Role x acts. A support person sees the sum of an order, which he must to return it; not the merchant's money."""
+"""Role x acts. A support person sees an order's sum, which he needs to return it, but not the merchant's money."""
 
 ANYBODYS = frozenset({Act.OWN_ACCOUNT})
 """Acts of whoever is logged in, at no merchant."""

@@ -16,8 +16,7 @@ LIVES = timedelta(minutes=3)
 VOUCHING_LIVES = timedelta(minutes=10)
 """A person logs in at the identity provider meanwhile."""
 OF_ONE_ADDRESS, OF_ALL = 20, 5000
-"""Open questions, of IPv6 a /64 is one address; the oldest goes where one more is put, so that nobody can fill the
-table."""
+"""Open questions of one address (of IPv6 a /64), and of all; one more drives out the oldest: nobody fills the table."""
 
 
 class Purpose(StrEnum):
@@ -32,7 +31,7 @@ class Purpose(StrEnum):
 
 
 def ask(tx: Transaction, purpose: Purpose, holder: str, address: str, now: datetime) -> bytes:
-    """A new question. `holder`: the session, or browser, whose answer alone will be taken."""
+    """Ask a new question. `holder`: the session, or browser, whose answer alone will be taken."""
     tx.session.execute(delete(LoginChallenge).where(LoginChallenge.expires_at <= now))
     _make_room(tx, OF_ALL)
     home = home_of(address)
@@ -47,7 +46,7 @@ def ask(tx: Transaction, purpose: Purpose, holder: str, address: str, now: datet
 
 
 def take(tx: Transaction, challenge: str, purpose: Purpose, holder: str, now: datetime) -> bool:
-    """Whether this was asked, of him, for this, and not yet answered. From now on it is."""
+    """Use a question up; tell whether it was open, and asked of this holder for this purpose."""
     row = tx.session.scalar(
         select(LoginChallenge).where(LoginChallenge.challenge == hashed(challenge)).with_for_update()
     )

@@ -23,11 +23,11 @@ class KnownBrowsers:
         self._keys = tuple(derive(key, _PURPOSE) for key in (secret_key, *old_secret_keys))
 
     def name(self, cookie: str, email: str) -> str:
-        """What this account calls the browser; "" when it was never entered by it."""
+        """Return this account's name for the browser; "" when the account was never entered by it."""
         return next((name for name, mac in _marks(cookie) if self._fits(name, mac, email)), "")
 
     def entered(self, cookie: str, email: str, name: str) -> str:
-        """The cookie of a browser by which this account was entered now, and which it calls so."""
+        """Return the cookie of a browser by which this account was entered now; `name` is the account's for it."""
         others = [f"{known}-{mac}" for known, mac in _marks(cookie) if not self._fits(known, mac, email)]
         return ".".join([f"{name}-{_mac(self._keys[0], name, email)}", *others][:MOST])
 

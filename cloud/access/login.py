@@ -43,7 +43,7 @@ class Login:
         self._clock = clock
 
     def enter(self, email: str, password: str, address: str, agent: str, browser: str = "") -> Entered:
-        """First step. `browser`: what the account calls it. Raises `Refused`, alike for a wrong password and nobody."""
+        """Take the first step. `browser`: the account's name for it. `Refused` is alike for no user and no match."""
         counted = count(self._database, throttle.keys_of(email, address, browser), self._clock())
         with self._database.read() as session:
             user = users.by_email(session, email)
@@ -68,7 +68,7 @@ class Login:
         self._database.transact(sessions.confirm, person.session_id, self._clock())
 
     def change_password(self, person: Person, old: str, new: str) -> str:
-        """What is wrong with the new one, "" when it is changed. Raises `Refused` for a wrong old one."""
+        """Change the password; return what is wrong with the new one, or "". Raises `Refused` for a wrong old one."""
         stored = self._fits_password(person, old)
         problem = passwords.problem(new, person.email)
         if not problem:

@@ -14,6 +14,6 @@ def linked(session: Session, user_id: str) -> list[str]:
 
 
 def unlink(tx: Transaction, user_id: str) -> None:
-    """He presses nothing any more, in any messenger, nor links one by a code he was given before."""
+    """Unlink him from every messenger, and void the codes he was given to link one."""
     tx.session.execute(delete(LinkedPerson).where(LinkedPerson.who == user_id))
     tx.session.execute(delete(LinkCode).where(LinkCode.purpose == "person", LinkCode.value == user_id))

@@ -119,7 +119,7 @@ class Passkey(Base):
     """What the authenticator calls it; base64url, 1023 bytes at most."""
     public_key: Mapped[str] = mapped_column(Text)
     signatures: Mapped[int] = mapped_column(BigInteger, default=0)
-    """The authenticator's own count of them when it was used last; 0 of one that does not count."""
+    """The authenticator's own count of signatures at its last use; 0 for one that does not count."""
     transports: Mapped[list[Any]] = mapped_column(JSON, default=list)
     """How browsers reach it, told to them again."""
     name: Mapped[str] = mapped_column(String(64))
@@ -148,7 +148,7 @@ class LoginChallenge(Base):
     """Its hash."""
     purpose: Mapped[str] = mapped_column(String(16))
     holder: Mapped[str] = mapped_column(String(64))
-    """Of whom alone the answer is taken: a session, or the browser of nobody yet."""
+    """The only holder whose answer is taken: a session, or the browser of somebody not yet known."""
     asked_from: Mapped[str] = mapped_column(String(64), default="", index=True)
     expires_at: Mapped[datetime] = mapped_column(index=True)
 

@@ -136,7 +136,7 @@ class OidcLogin:
         return user
 
     def _secret(self, what: str, state: str) -> str:
-        """Made of the state, so that nothing of a login under way is kept but its hash."""
+        """Derive a secret from the state, so that nothing of a login under way is kept but its hash."""
         key = derive(self._secret_key, b"oidc " + what.encode())
         return _text(hashlib.blake2b(state.encode(), key=key[:64], digest_size=32).digest())
 
@@ -155,7 +155,7 @@ class OidcLogin:
 
 
 def _held(tx: Transaction, user_id: str | None) -> User | None:
-    """As he is now: whoever resets or disables him waits, and ends the session that begins."""
+    """Lock him as he is now: whoever resets or disables him waits, and ends the session that begins."""
     if user_id is None:
         return None
     return tx.session.get_one(User, user_id, with_for_update=True, populate_existing=True)

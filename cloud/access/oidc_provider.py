@@ -19,7 +19,7 @@ CONNECT_S, WAIT_S, WHOLE_S = 3.0, 5.0, 10.0
 MOST_BYTES = 256 * 1024
 KEPT = timedelta(hours=1)
 KEYS_AGAIN = timedelta(minutes=1)
-"""A key we do not know lets us ask for the keys anew, so often at most."""
+"""An unknown key has the provider's keys asked for anew, at most this often."""
 
 
 class NotVouched(Exception):

@@ -14,7 +14,7 @@ from cloud.access.oidc_provider import NotVouched
 from protocol import json_text
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
-"""Signatures by a key that the provider alone has: neither none at all, nor one made with our own secret."""
+"""Signatures by a key that only the provider has: not `none`, and none made with our own secret."""
 LEEWAY_S = 60
 LONGEST = 16_384
 

@@ -91,7 +91,7 @@ class PasskeyLogin:
 
     def _taken(self, text: str, purpose: Purpose, holder: str, person: Person | None, address: str,
                work: Callable[[Transaction, Answer], str]) -> str:  # fmt: skip
-        """What `work` gives for an answer to a question that was open. Every failure is counted."""
+        """Return what `work` gives for an answer to an open question. Counts every failure."""
         counted = count(self._database, _keys_of(purpose, person, address), self._clock())
         try:
             answer = self._asked(text, purpose, holder)
@@ -104,7 +104,7 @@ class PasskeyLogin:
         return given
 
     def _asked(self, text: str, purpose: Purpose, holder: str) -> Answer:
-        """Taken in a transaction of its own: whatever comes of the answer, the question is used up."""
+        """Read an answer; use its question up in a transaction of its own, whatever comes of the answer."""
         answer = authenticator.read(text)
         if not self._database.transact(challenges.take, answer.challenge, purpose, holder, self._clock()):
             raise NotValid("no such question is open")

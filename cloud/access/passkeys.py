@@ -61,7 +61,7 @@ def keep(tx: Transaction, user_id: str, made: Made, name: str, now: datetime) ->
 
 
 def find(tx: Transaction, user_id: str, key_id: str) -> Passkey | None:
-    """His own key of this id, held, and before it himself: whoever takes all keys of his away begins with him."""
+    """Return his own key of this id, locked after him: whoever takes all his keys away locks him first, too."""
     tx.session.get_one(User, user_id, with_for_update=True)
     query = select(Passkey).where(Passkey.id == key_id, Passkey.user_id == user_id)
     return tx.session.scalar(query.with_for_update())

@@ -46,7 +46,7 @@ class Scope:
         merchant: "InstrumentedAttribute[str] | ColumnElement[str]",
         machine: "InstrumentedAttribute[str] | ColumnElement[str] | None" = None,
     ) -> ColumnElement[bool]:
-        """The condition a query carries. Without a machine's column, what is seen by machines only is not seen."""
+        """Return a query's condition. Without a column of machines, merchants seen by single machines are left out."""
         if self.everything:
             return true()
         parts: list[ColumnElement[bool]] = []
@@ -94,7 +94,7 @@ class Person:
     theme: str = ""
     address: str = field(default="", compare=False)
     browser: str = field(default="", compare=False)
-    """What his account calls the browser he is at; "" for one it was never entered by."""
+    """His account's name for the browser he uses; "" for one it was never entered by."""
 
     def may(self, act: Act, merchant_id: str = "", device_uuid: str = "") -> bool:
         """Whether he may do this to something of that merchant's (of that machine's)."""

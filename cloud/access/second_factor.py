@@ -56,7 +56,7 @@ def has_any(session: Session, user: User) -> bool:
 
 
 def set_up(tx: Transaction, user_id: str, locks: Locks, secret: str, step: int) -> tuple[str, ...]:
-    """Keep a secret whose code was just shown; its recovery codes, told this once."""
+    """Store a secret whose code was just shown; return its recovery codes, which are shown only now."""
     user = tx.session.get_one(User, user_id, with_for_update=True)
     user.totp, user.totp_step = locks.lock(secret), step
     return new_recovery_codes(tx, user_id)

@@ -35,7 +35,7 @@ class Seen:
 
 
 def begin(tx: Transaction, user: User, address: str, agent: str, now: datetime, *, complete: bool) -> str:
-    """Open a session; the token its cookie carries, told this once. `complete` where no second step is needed."""
+    """Open a session; return its cookie's token, shown only now. `complete` where no second step is needed."""
     live = tx.session.scalars(_live_of(user.id).order_by(LoginSession.created_at.desc())).all()
     for old in live[MANY - 1 :]:
         old.ended_at = now
@@ -50,7 +50,7 @@ def begin(tx: Transaction, user: User, address: str, agent: str, now: datetime, 
 
 
 def complete(tx: Transaction, session_id: str, now: datetime) -> str:
-    """The second step is taken. A new token, so that the half session's is worth nothing any more."""
+    """Complete a session after the second step; return its new token: that of the half session is void."""
     row = tx.session.get_one(LoginSession, session_id, with_for_update=True)
     token = new_token()
     row.token, row.complete_at, row.confirmed_at, row.expires_at = hashed(token), now, now, now + LIVES
@@ -104,7 +104,7 @@ def live_of(session: Session, user_id: str, now: datetime) -> list[LoginSession]
 
 
 def end(tx: Transaction, user_id: str, now: datetime, session_id: str = "", *, but: str = "") -> int:
-    """End one session of a user, or all of them (`but` the one that asks); how many."""
+    """End one session of a user, or all of them (`but` the one that asks); return how many."""
     query = _live_of(user_id).where(LoginSession.id != but)
     rows = tx.session.scalars(query.where(LoginSession.id == session_id) if session_id else query).all()
     for row in rows:

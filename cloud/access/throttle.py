@@ -23,8 +23,8 @@ FREE = {"account": 5, "address": 20, "browser": 5, "session": 5}
 """Failures in a row that cost nothing."""
 _LONG = timedelta(minutes=15)
 LONGEST = {"account": timedelta(minutes=1), "address": _LONG, "browser": _LONG, "session": _LONG}
-"""An account's wait is short: it is for all from places it does not know, and a stranger who knows its name can make it
-last. He cannot at a browser it was entered by before, nor inside a session: those count for themselves alone.
+"""An account's wait is short: it is for all browsers the account does not know, and a stranger who knows its name can
+make it last. A known browser and an open session are counted for themselves alone: no stranger makes them wait.
 """
 FIRST = timedelta(seconds=5)
 MOST = 65_536
@@ -109,7 +109,7 @@ def give_back(tx: Transaction, counted: Try) -> None:
 
 
 def succeeded(tx: Transaction, counted: Try) -> None:
-    """What was entered has no failures any more; its address keeps its own but this."""
+    """Forget the failures of what was entered; its address keeps its own, but for this try."""
     give_back(tx, counted)
     _delete(tx, [key for key in counted.before if not key.startswith("address:")], true())
 

@@ -40,11 +40,11 @@ def add(tx: Transaction, email: str, name: str, now: datetime, *, is_admin: bool
 
 
 def invitee(tx: Transaction, email: str, name: str, by: Person, now: datetime) -> tuple[User, bool]:
-    """Whom `by` may give a role, and whether he is to be given a link.
+    """Return the user `by` may give a role to, and whether he is to be given a link.
 
-    An account that is nobody's any more begins anew: what let its holder in before lets in nobody. Raises `NotAllowed`
-    for one that others have made, also where it has had no role yet: whoever hands over its first link could have
-    kept it.
+    An account that belongs to nobody any more begins anew: what let its holder in before lets in nobody. Raises
+    `NotAllowed` for one that others have made, also where it has had no role yet: whoever hands over its first link
+    could have kept it.
     """
     known = by_email(tx.session, email)
     if known is None:
@@ -62,7 +62,7 @@ def invitee(tx: Transaction, email: str, name: str, by: Person, now: datetime) -
 
 
 def _had_role(session: Session, user_id: str) -> bool:
-    """Whether a merchant ever gave him a role, or the shell for it: what it does to a user names it in the journal."""
+    """Tell whether a merchant, or the shell for it, ever gave him a role: such an act has a merchant in the journal."""
     of_him = (JournalRow.kind == "user", JournalRow.object_id == user_id)
     return session.scalar(select(JournalRow.id).where(*of_him, JournalRow.merchant_id != "").limit(1)) is not None
 
@@ -72,7 +72,7 @@ def _acts(by: Person, merchant_id: str) -> frozenset[Act]:
 
 
 def invite(tx: Transaction, user_id: str, now: datetime) -> str:
-    """A link's token by which he chooses a password, told this once. An earlier one is worth nothing any more."""
+    """Make the token of a link by which he chooses a password; it is shown only now, and voids an earlier one."""
     user = tx.session.get_one(User, user_id)
     token = new_token()
     user.invitation, user.invited_until = hashed(token), now + INVITED_FOR
@@ -80,7 +80,7 @@ def invite(tx: Transaction, user_id: str, now: datetime) -> str:
 
 
 def invited(session: Session, token: str, now: datetime, *, holds: bool = False) -> User | None:
-    """Whose invitation this is, held if asked; None for one that is unknown, used or too old."""
+    """Return the user of this link, locked if asked; None for a link that is unknown, used or too old."""
     query = select(User).where(User.invitation == hashed(token))
     user = session.scalar(query.with_for_update() if holds else query)
     fresh = user is not None and user.invited_until is not None and user.invited_until > now
@@ -97,14 +97,14 @@ def take_invitation(tx: Transaction, token: str, password_hash: str, now: dateti
 
 
 def set_password(tx: Transaction, user_id: str, password_hash: str, now: datetime, *, keep: str = "") -> None:
-    """Change it. Whoever was logged in by the old one is no more, but for the session `keep`."""
+    """Change the password. Ends all his sessions but `keep`."""
     user = tx.session.get_one(User, user_id, with_for_update=True)
     user.password, user.invitation, user.invited_until = password_hash, None, None
     sessions.end(tx, user_id, now, but=keep)
 
 
 def reset(tx: Transaction, user_id: str, now: datetime, *, with_second_factor: bool) -> str:
-    """He chooses a new password by the link whose token this returns; he is logged out everywhere at once."""
+    """Log him out everywhere at once; return the token of a link by which he chooses a new password."""
     tx.session.get_one(User, user_id, with_for_update=True).password = ""
     sessions.end(tx, user_id, now)
     if with_second_factor:
@@ -125,7 +125,7 @@ def enable(tx: Transaction, user_id: str) -> None:
 
 def give_role(tx: Transaction, user_id: str, merchant_id: str, role: Role, machines: Iterable[str] | None = None,
               by: Person | None = None) -> Membership:  # fmt: skip
-    """His one role at a merchant. Raises `NotAllowed` where `by` has not all of it himself."""
+    """Give him his one role at a merchant. Raises `NotAllowed` where `by` has not all of it himself."""
     row = _membership(tx.session, user_id, merchant_id)
     _may_touch(by, user_id, merchant_id, row, role)
     if row is None:

@@ -31,7 +31,7 @@ class Ends:
 
 
 def watched(settings: Settings, now: datetime) -> Ends:
-    """Those of an installation: the site's, the brokers' as they show them, and of our own files."""
+    """The certificates of an installation: those the site and the brokers show, and those in our own files."""
     addresses = ",".join((settings.public_url, settings.mqtt_url, settings.machines_mqtt_url)).split(",")
     return ending(addresses, (settings.mqtt_cert,), (settings.mqtt_ca, settings.machines_mqtt_ca), now)
 
@@ -67,7 +67,7 @@ def _end_of(file: str, chosen: Callable[[list[datetime]], datetime]) -> datetime
 
 
 def _end_at(host: str, port: int) -> datetime | None:
-    """Asked without judging it: a certificate that is over has an end too."""
+    """Fetch it without verifying it: a certificate that is over has an end too."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:

@@ -73,7 +73,7 @@ def add(tx: Transaction, merchant_id: str, terms: ChannelTerms, vault: Vault, no
 
 
 def put_back(tx: Transaction, channel_id: str, merchant_id: str, terms: ChannelTerms, now: datetime) -> None:
-    """One that was removed, under its old id. A webhook's secret went with it: such a one is added anew."""
+    """Put a removed channel back under its old id; a webhook, whose secret is gone, can only be added anew."""
     if terms.kind == "webhook":
         raise ChannelWrong("secret gone")
     _added(tx, channel_id, merchant_id, terms, "", now)

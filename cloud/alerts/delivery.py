@@ -70,7 +70,7 @@ class _Job:
     unstable: bool
     ref: str
     digest: Sequence["_Job"] = ()
-    """Others that this one letter does as well: each with what it says of its own trouble."""
+    """Other messages that this one letter stands for, each with what it says of its own trouble."""
 
     @property
     def parts(self) -> Sequence["_Job"]:

@@ -136,7 +136,7 @@ def is_over(incident: Incident, now: datetime) -> bool:
 
 
 def _reopened(incident: Incident, now: datetime) -> Incident:
-    """What was acknowledged has ended: this is acknowledged by nobody yet."""
+    """Open it again, acknowledged by nobody: what was acknowledged had ended."""
     return replace(
         incident, opened_at=now, resolved_at=None, unstable=True, revision=incident.revision + 1, acknowledged_at=None,
         acknowledged_by="",

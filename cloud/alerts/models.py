@@ -28,7 +28,7 @@ END_UNTOLD = "word <> '' AND word <> 'resolved'"
 
 
 class IncidentRow(Base):
-    """One trouble (`incident.py`). Of those that are not over, one a fingerprint."""
+    """One trouble (`incident.py`). Of one fingerprint, at most one is not over."""
 
     __tablename__ = "incidents"
     __table_args__ = (
@@ -89,7 +89,7 @@ class Channel(Base):
     """It refused a message for good; a test that arrives ends that."""
     broken_why: Mapped[str] = mapped_column(String(128), default="")
     failing_since: Mapped[datetime | None] = mapped_column(default=None)
-    """Since then every attempt failed, though none for good: it is tried on."""
+    """Every attempt since then has failed, though none for good: more are made."""
     failing_why: Mapped[str] = mapped_column(String(128), default="")
 
     def works_again(self) -> None:

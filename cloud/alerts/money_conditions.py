@@ -29,7 +29,7 @@ RECEIPTS_TOLD_FOR = timedelta(days=7)
 FAILED_ASKS, PAYMENTS_AFFECTED = 3, 3
 """A provider is down when so many payments were each asked about so often in vain."""
 LATELY = timedelta(minutes=2)
-"""Where a payment was opened or paid since then, somebody is answered."""
+"""A provider where a payment was opened or paid since then does answer somebody."""
 PAYS_WITHIN = timedelta(hours=1)
 ASKED_IN_VAIN_FOR = timedelta(days=1)
 """What is asked about in vain for longer hangs for a reason of its own."""
@@ -126,7 +126,7 @@ def ending_contracts(session: Session, now: datetime) -> list[Condition]:
 
 
 def silent_providers(session: Session, now: datetime, unreadable: Unreadable = tuple) -> list[Condition]:
-    """Payment providers that answer nobody, whoever's the shop. A merchant's own page is nobody's provider."""
+    """Payment providers that answer no shop at all. A merchant's own page counts as no provider."""
     shop = (Payment.merchant_id, Payment.scenario, Payment.account_id)
     asked = (
         select(*shop, func.count(), func.min(Payment.started_at))

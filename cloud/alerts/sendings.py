@@ -73,7 +73,7 @@ def number_held(tx: Transaction, channel_id: str, now: datetime) -> int:
 
 
 def failed_until(tx: Transaction, channel_id: str, after: datetime, latest: datetime) -> datetime | None:
-    """When the last of the channel's messages that were tried in vain is due, if that is in this time."""
+    """When the last message that was tried in vain is due again, if between `after` and `latest`."""
     waits = and_(OutboxRow.last_error != "", OutboxRow.due_at > after, OutboxRow.due_at <= latest)
     return tx.session.scalar(select(func.max(OutboxRow.due_at)).where(_open_of(channel_id), waits))
 

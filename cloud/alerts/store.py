@@ -21,7 +21,7 @@ _PLAIN = [field.name for field in fields(Incident) if field.name not in {"kind",
 
 
 IS_KNOWN = IncidentRow.kind.in_([kind.value for kind in Kind])
-"""Of a kind that this program has rules for: a newer one, beside or before us, may tell of others."""
+"""Only kinds that this program has rules for: a newer program, beside or before us, may store others."""
 
 
 def open_incidents(session: Session, now: datetime) -> dict[str, Incident]:

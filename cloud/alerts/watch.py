@@ -46,7 +46,7 @@ Look = Callable[[Session, datetime], list[Condition]]
 
 @dataclass
 class _Round:
-    """Rules that are looked at together, and what they saw last. What costs more, or hurries less, seldom."""
+    """Rules that are looked at together, and what they saw last. The costly and the less urgent come seldom."""
 
     every: timedelta
     looks: Sequence[Look]
@@ -109,7 +109,7 @@ class IncidentWatch:
         return now + EVERY
 
     def _seen_outside(self, now: datetime) -> Sequence[Condition]:
-        """Asked without a connection to the database in hand: others may take their time."""
+        """Ask without holding a database connection: the other side may take its time."""
         if self._outside.is_due(now):
             ends = self._certificates(now)
             self._outside.seen, self._outside.at, self._unread = ends.soon, now, ends.unread
@@ -147,7 +147,7 @@ class IncidentWatch:
 
 
 def _without_over(session: Session, known: Mapping[str, Incident], now: datetime) -> dict[str, Incident]:
-    """Those that go on. What passed without being told of is removed: its row would refuse the next of its name."""
+    """Return those that go on; remove those that passed untold, whose rows would refuse the next of their names."""
     untold = [each.id for each in known.values() if is_over(each, now) and each.opened_at is None]
     if untold:
         session.execute(delete(IncidentRow).where(IncidentRow.id.in_(untold)))

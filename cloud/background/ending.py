@@ -1,4 +1,4 @@
-"""That this process has been asked to end: what is done at once when it is, and what it waits for before it does."""
+"""The request to end this process: what is done at once on it, and what the process waits for before it ends."""
 
 import threading
 from collections.abc import Callable

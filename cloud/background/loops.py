@@ -135,7 +135,7 @@ class ThreadPool:
             self._pool.submit(self._run, work)
 
     def close(self) -> None:
-        """Let the hands finish what they were given; nothing more can be given to them."""
+        """Let the threads finish what they were given; they take nothing more."""
         if self._pool is not None:
             self._pool.shutdown(wait=True)
 

@@ -1,1 +1,1 @@
-"""Backup and restore as programs: one file that knows what it is, and a restored database that knows that it was."""
+"""Backup and restore as programs: a file that says what it is, and a restored database that says it was restored."""

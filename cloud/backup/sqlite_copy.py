@@ -51,7 +51,7 @@ def holds_something(database: Path) -> bool:
 
 
 def mark(database: Path, as_of: datetime, now: datetime) -> None:
-    """Write into a copy that it is one, before anybody can take it for the present."""
+    """Mark a copy as a copy, before anybody can take it for the present database."""
     engine = create_engine(f"sqlite:///{database}", poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(insert(Restore).values(as_of=as_of, restored_at=now))

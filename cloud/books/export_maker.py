@@ -37,7 +37,7 @@ class ExportMaker:
         self._work: Iterator[None] | None = None
 
     def step(self, now: datetime) -> datetime:
-        """A piece of the file under way, or the first of the next; at once again while there is one."""
+        """Make a part of the file under way, or the first of the next; come again at once while there is one."""
         if self._work is None:
             with self._database.read() as session:
                 if not exports.is_any_due(session, now):

@@ -47,7 +47,7 @@ class Kind:
 
 
 def lines_of(database: Database, kind: Kind, asked: Asked, words: Words) -> Iterator[Line]:
-    """All of them, a short transaction a page; or as many as a file holds, and a last one that says so."""
+    """Yield all lines, a short transaction a page; or as many as a file holds, and a last one that says so."""
     place, left = None, MOST_LINES
     while True:
         with database.read() as session:

@@ -17,7 +17,8 @@ KEPT_FOR = timedelta(days=30)
 PRESENT_FOR = timedelta(minutes=15)
 """So long a scan says that somebody stands at the machine; an order lives as long."""
 NOWHERE, SCANNED, SIGNED = 0, 1, 2
-"""How near to a machine: nothing says so; a code that anybody could write; one that the machine has signed."""
+"""What proves the phone near a machine: nothing; a code that anybody could write; a code that the machine has signed.
+"""
 NOT_YOURS, NOT_HERE = "not_yours", "not_here"
 MOST_ORDERS, MOST_MACHINES = 30, 8
 """Remembered; the oldest are forgotten. An order counts whether it was paid or not: one a day, for as long as kept."""

@@ -86,7 +86,7 @@ class CheckoutGuard:
         return self._refused(order, ready)
 
     def _may_be_paid(self, order_id: str) -> Order | None:
-        """The order if it waits for a new payment of a machine that is checked. Another press finds the first."""
+        """Return an order that waits for a new payment of a machine that is checked. Another press finds the first."""
         view = self._services.find(order_id)
         if view is None or not view.can_be_paid(self._services.clock()) or view.status is Status.PENDING:
             return None

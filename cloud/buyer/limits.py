@@ -63,7 +63,7 @@ class Seats:
             return self._taken.total()
 
     def take(self, address: str) -> Callable[[], None] | None:
-        """A seat: the function that gives it back (harmless to call twice); None when there is none.
+        """Take a seat; return the function that gives it back (harmless to call twice), or None when none is free.
 
         Those whose address nobody can tell share only the seats of all.
         """

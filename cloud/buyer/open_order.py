@@ -107,14 +107,14 @@ def find_device(services: Services, device_uuid: str) -> DeviceView | None:
 
 
 def lead_to(order_id: str, status: int = 303) -> BaseResponse:
-    """To the order's page. Without a body the line is free at once: the browser needs no second connection."""
+    """Lead to the order's page. Without a body the line is free at once: the browser needs no second connection."""
     answer = redirect(url_for("buyer.status_page", order_id=order_id, lang=request.args.get("lang")), status)
     answer.set_data(b"")
     return answer
 
 
 def device_of(services: Services, order_id: str, device_uuid: str) -> DeviceView | None:
-    """The machine of this order, or of this name. A page about an error needs it, and must come without it too."""
+    """Return the machine of this order, or of this name. An error page shows it, and must come without it too."""
     try:
         view = services.find(order_id) if order_id else None
         return view.device if view is not None else find_device(services, device_uuid)

@@ -56,7 +56,7 @@ class PageState:
     note: str = ""
     """Name of the merchant's note for this state."""
     follow: bool = False
-    """News of the order are waited for: never where its stream would end at once."""
+    """The page waits for news of the order: never where its stream would end at once."""
     moves: bool = False
     """`level` follows the machine's progress."""
     refresh_s: int = 0

@@ -63,7 +63,7 @@ class Pages:
         return make_response(html)
 
     def _with_rights(self, view: OrderView) -> OrderView:
-        """What the phone that looks may do; that one that scanned the order has come back is written down."""
+        """Return what the phone that looks may do; note that the phone that scanned the order has come back."""
         if not needs_the_machine(view):
             return view
         with self._services.database.read() as session:

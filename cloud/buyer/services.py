@@ -133,7 +133,7 @@ class Services:
         return self.seal.read(request.cookies.get(COOKIE, ""))
 
     def proof(self, order: Order) -> Scanned | None:
-        """That the phone that asks now scanned this very order; None for everybody else.
+        """Return the proof that the phone that asks now scanned this very order; None for any other phone.
 
         Of an order that its machine has signed for only a signed code proves it.
         """
@@ -161,7 +161,7 @@ class Services:
         return response
 
     def origin(self) -> str:
-        """Whence it is asked, as short text that names no address; "" when nobody can tell."""
+        """Return the caller's origin, as short text that names no address; "" when nobody can tell."""
         visitor = self.visitor()
         return _key_of(home_of(visitor)) if visitor else ""
 

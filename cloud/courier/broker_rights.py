@@ -40,7 +40,7 @@ class BrokerRights:
         self._plugin = DynamicSecurity(link)
         self._connection = -1
         self._different: dict[str, None] = {}
-        """Whom the broker lacked at the last look, or should no longer have; in order."""
+        """Machines the broker lacked at the last look, or should no longer have; in order."""
         self._left_alone: set[str] = set()
         """Names there that are no machine's, whatever the rows say: ours, and those with other rights."""
         self._all_at = EPOCH
@@ -75,7 +75,7 @@ class BrokerRights:
         return is_time or self._link.connections != self._connection
 
     def _look_at_all(self, now: datetime) -> bool:
-        """Whom the broker lacks, and whom it should no longer have; False: it has just thrown us out, come again."""
+        """Find machines the broker lacks, and those it should no longer have; False: it threw us out, come again."""
         if self._plugin.let_cloud_in(self._user):
             log.info("the broker knows the cloud's rights now")
             return False
@@ -92,7 +92,7 @@ class BrokerRights:
         return True
 
     def _bring_some(self, now: datetime) -> bool:
-        """What somebody changed, then what the broker lost; whether there was anything."""
+        """Bring over what somebody changed, then what the broker lost; tell whether there was anything."""
         with self._database.read() as session:
             changed = broker_identities.changed(session, AT_ONCE, self._left_alone)
         turn = dict.fromkeys(one.device_uuid for one in changed) | self._different

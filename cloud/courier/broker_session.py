@@ -185,7 +185,7 @@ class Session:
             self.listen()
 
     def _learn(self, properties: Any) -> str:
-        """What CONNACK says that the broker cannot; gives why it will not do."""
+        """Note what CONNACK says that the broker cannot do; return why this broker will not do."""
         able = self.able
         if getattr(properties, "SharedSubscriptionAvailable", 1) == 0:
             able.shares = False

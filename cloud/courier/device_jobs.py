@@ -33,7 +33,7 @@ LIVES_FOR = timedelta(seconds=60)
 ANSWER_TAKES = timedelta(seconds=5)
 """From the last moment at which it may begin to the answer."""
 ENDS_WITHIN = timedelta(minutes=10)
-"""The longest cleaning, or a start anew; what has not ended by then nobody will tell of."""
+"""The longest cleaning, or restart; nobody will tell of a job that has not ended by then."""
 UPDATE_ENDS_WITHIN = timedelta(minutes=45)
 """It fetches, waits for a moment without an order, and is tried."""
 CUP = "test-"

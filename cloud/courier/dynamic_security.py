@@ -38,7 +38,7 @@ class BrokerRefuses(Exception):
 
 
 class NotAMachine(Exception):
-    """Whoever has this name at the broker has other rights there than a machine's, and is left alone."""
+    """A client of this name has other rights at the broker than a machine's, and is left alone."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class DynamicSecurity:
             time.sleep(0.02)
 
     def let_in(self, device_uuid: str, password: str) -> None:
-        """This machine with this password under its own name; whoever is in with another is thrown out.
+        """Let this machine in with this password under its own name; throw out a client that is in with another.
 
         Raises `NotAMachine`.
         """

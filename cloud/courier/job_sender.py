@@ -38,7 +38,7 @@ class JobSender:
         self._clock = clock
 
     def step(self, now: datetime) -> datetime:
-        """Send what is due, give up what nobody will answer; when to look again."""
+        """Send what is due, give up what nobody will answer; return when to look again."""
         for row, job in self._database.transact(self._take, now):
             self._send(row, job)
         with self._database.read() as session:

@@ -124,7 +124,7 @@ class PresenceListener:
             del self._latest[one.topic]
 
     def _forget_all(self) -> None:
-        """Should it be ours to hear again, all of it is told anew."""
+        """Forget what waits here; should this worker hear the machines again, all of it is told anew."""
         log.warning("another worker hears the machines now: forgotten what waited here, %d", len(self._waiting))
         self._waiting.clear()
         self._latest.clear()
@@ -142,7 +142,7 @@ class PresenceListener:
             return None
 
     def _store(self, batch: Sequence[ParsedPresence]) -> Collection[str]:
-        """In one transaction; each by itself only when one makes no sense. Gives whose row nobody else held."""
+        """Store them in one transaction; each by itself only when one makes no sense. Returns those with a free row."""
         try:
             return self._database.transact(self._note, batch, self._clock())
         except Exception as error:
@@ -201,7 +201,7 @@ def _was_there(one: ParsedPresence) -> bool:
 
 
 def _held_by_others(tx: Transaction, lacking: Collection[str]) -> set[str]:
-    """Of machines whose row was not to be had; the others are in no fleet of ours."""
+    """Return those of these machines whose row others hold; the rest are in no fleet of ours."""
     if not lacking:
         return set()
     known = set(tx.session.scalars(select(DeviceLive.device_uuid).where(DeviceLive.device_uuid.in_(lacking))))

@@ -203,7 +203,7 @@ class Publisher:
         order_tasks.reschedule(lock_order(tx, row.order_id), row.key, self._owner, now, "connection lost")
 
     def _recover_lost(self, now: datetime) -> None:
-        """Publications whose answer will never come, because their connection is gone or their lease: sent again."""
+        """Send again what will never be answered, because its connection or its lease is gone."""
         with self._sending:
             sent = list(self._awaiting.items())
         for mid, (publication, connection) in sent:
@@ -221,7 +221,7 @@ def _not_stored(command: OutgoingCommand, error: Exception) -> None:
 
 
 def _was_ended(locked: LockedOrder, publication: Publication) -> bool:
-    """Nobody was to send it again, but this sending was on its way; or its machine was quicker than the broker."""
+    """Tell whether it was stopped while this sending was on its way, or its machine was quicker than the broker."""
     return order_tasks.task_of(locked, publication.row.key).verdict in {STOPPED, DONE}
 
 

@@ -65,7 +65,7 @@ class Silence:
         return now + LOOKED_EVERY
 
     def _hears_all(self, now: datetime) -> bool:
-        """Whether it has been ours to hear for long enough on one connection."""
+        """Tell whether this worker has heard all machines for long enough, on one connection."""
         if not self._link.is_listening:
             self._heard_since = None
         elif self._heard_since is None or self._connection != self._link.connections or now < self._heard_since:

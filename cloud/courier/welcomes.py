@@ -28,7 +28,7 @@ TAKES = [str(Event.__struct_config__.tag)]
 """Kinds of reports that older clouds did not know; a device keeps them until it hears that they are taken."""
 COUNTED_EVERY = timedelta(seconds=60)
 QUICK_S, QUICK = 10.0, 100
-"""Up to this many seconds so many machines come back in each; then more in each, so that no large fleet takes long."""
+"""Up to so many seconds, so many machines come back in each; of a larger fleet more, so that it does not take long."""
 CROWDED, LONGEST_SPREAD_S = 250, 60.0
 log = logging.getLogger("cloud.courier")
 

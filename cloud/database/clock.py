@@ -43,7 +43,7 @@ class SharedClock:
         return moment + timedelta(seconds=self._ticks() - ticks)
 
     def set_by(self, ask: Callable[[], datetime]) -> None:
-        """Take over what `ask` tells, in the middle of the time it took, unless that only shows how long it took."""
+        """Take over what `ask` tells, as of the middle of the call, unless it differs by no more than the call took."""
         began = self._ticks()
         moment = ask()
         took = self._ticks() - began

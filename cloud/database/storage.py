@@ -36,7 +36,7 @@ class Write:
 
     text: str
     takes: Sequence[tuple[int, Callable[[Any], Any] | None]]
-    """With what makes of a value what the driver takes; nothing where that is the same."""
+    """Each with the function that makes of it what the driver takes; None where that is the same."""
 
 
 class Storage:

@@ -87,7 +87,7 @@ def changed(session: Session, limit: int, besides: Collection[str] = ()) -> Sequ
 
 
 def applied(tx: Transaction, device_uuid: str, version: int) -> None:
-    """The broker has this version; if there is a newer one, whoever has told it that may have been written over."""
+    """Note that the broker has this version; a newer one may have been written over by it, and is told again."""
     identity = tx.session.get(BrokerIdentity, device_uuid, with_for_update=True)
     if identity is not None:
         identity.applied = version if identity.version == version else 0

@@ -123,7 +123,7 @@ def read_fleet(
 
 
 def _is_too_deep(document: Table) -> bool:
-    """Dotted keys nest without the parser minding; whoever printed such a value would."""
+    """Tell whether it nests too deep: dotted keys do so without harm to the parser, not to what prints the value."""
     level: list[Table | list[Any]] = [document]
     for _ in range(MAX_DEPTH):
         inside = (value for one in level for value in (one.values() if isinstance(one, dict) else one))

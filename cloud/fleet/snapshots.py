@@ -66,7 +66,7 @@ def difference(before: Snapshot, after: Snapshot) -> tuple[Snapshot, Snapshot]:
 
 
 def same_fields(present: Snapshot, wanted: Snapshot) -> Snapshot:
-    """Of what is, as much as `wanted` speaks of; a thing that it says is not there comes whole."""
+    """Return as much of the present as `wanted` speaks of; a thing that `wanted` has as absent comes whole."""
     return {
         name: {field: value for field, value in present.get(name, {}).items() if not values or field in values}
         for name, values in wanted.items()

@@ -267,6 +267,6 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
 
 def _busiest(connections: Iterable[Connection]) -> str:
-    """Whose home has most of them; the first one's, where several have as many."""
+    """Return the home with most of them; of several with as many, the first."""
     [(home, _)] = Counter(conn.home for conn in connections).most_common(1)
     return home

@@ -111,7 +111,7 @@ def _broker(settings: Settings) -> Finding:
 
 
 def _tmetr(cloud: Cloud) -> list[Finding]:
-    """A heartbeat is asked for; nothing to say where no machine and no setting needs the Tmetr API."""
+    """Ask for a heartbeat; say nothing where no machine and no setting needs the Tmetr API."""
     with cloud.database.read() as session:
         machines = session.scalars(select(Device.device_uuid).where(Device.control == Control.TMETR_API.value)).all()
     client = cloud.tmetr()

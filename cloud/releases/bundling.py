@@ -91,7 +91,7 @@ def opened(content: bytes, keys: Iterable[str]) -> Manifest:
 
 
 def machines_of(content: bytes) -> list[str]:
-    """Whom alone a bundle that was opened once is made for; nobody named is everybody."""
+    """Return the only machines that a bundle opened once is made for; none named is every machine."""
     return bundle.manifest_of(bundle.split(content).signed).machines
 
 

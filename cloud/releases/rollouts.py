@@ -183,9 +183,9 @@ def troubles(session: Session, rollout_id: int, limit: int = 20) -> list[Rollout
 
 
 def _in_turn(session: Session, plan: Plan, made_for: Sequence[str]) -> list[str]:
-    """All meant, in the order they are asked: the named ones as named, then those that are there, dealt by chance.
+    """Return all meant, in the order they are asked: the named as named, then those that are there, dealt by chance.
 
-    `made_for`: whom alone the version takes; nobody named is everybody.
+    `made_for`: the only machines the version is for; none named is every machine.
     """
     asked = select(Device.device_uuid, DeviceLive.online).join(
         DeviceLive, DeviceLive.device_uuid == Device.device_uuid, isouter=True
@@ -215,7 +215,7 @@ def failed(session: Session, rollout_id: int, limit: int) -> Sequence[RolloutMac
 
 
 def has_failed(session: Session, rollout_id: int) -> bool:
-    """Whether a machine has: to go on is then a choice, with it or without."""
+    """Tell whether a machine has failed: to go on is then a choice, with it or without."""
     return session.scalar(select(RolloutMachine.device_uuid).where(_failed(rollout_id)).limit(1)) is not None
 
 

@@ -57,7 +57,7 @@ class TmetrSender:
         return min(next_due or idle, idle)
 
     def _take(self, tx: Transaction, limit: int) -> tuple[Sequence[OutboxRow], datetime | None]:
-        """By the moment it is done: to the old one of a process that stood still, the leases of others mean nothing."""
+        """Claim as of now: at the step's old moment, after a standstill, the leases of others would mean nothing."""
         return self._rows.claim(tx, self._clock(), limit), self._rows.next_due(tx.session)
 
     def _send(self, row: OutboxRow) -> None:
@@ -72,7 +72,7 @@ class TmetrSender:
         self._database.transact(self._judge, sent, answer)
 
     def _ask(self, sent: OutgoingCommand, price: int) -> Answer | None:
-        """The only place that sends; Tmetr takes no price of nothing. None when nothing is wanted any more."""
+        """Send it: the only place that does. Tmetr takes no price of nothing. None when nothing is wanted any more."""
         if not sent.command.live:
             return None
         if may_be_done_before(sent.row):
