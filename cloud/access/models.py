@@ -1,4 +1,4 @@
-"""Tables of who may do what, and the journal of what they did. Tokens and codes lie here only as hashes."""
+"""Tables of users, of what they may do, and the journal of what they did. Tokens and codes lie here only as hashes."""
 
 from datetime import date, datetime
 from typing import Any
