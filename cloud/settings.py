@@ -109,7 +109,7 @@ class Settings:
     """The proxy towards messengers, where they cannot be reached directly."""
     smtp_url: str = field(default="", repr=False)
     alerts_from: str = ""
-    """Whom letters come from."""
+    """The sender of letters."""
     runbook_url: str = ""
     """Where `docs/runbook.md` of this repository can be read; an alert's page in the console links there."""
     watcher_url: str = field(default="", repr=False)

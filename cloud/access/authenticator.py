@@ -50,9 +50,9 @@ class Answer:
     told: dict[str, Any]
     credential: str
     challenge: str
-    """Of which question it says to be the answer."""
+    """The question it claims to answer."""
     handle: str
-    """Whose key it says to be; "" where it does not say."""
+    """The user whose key it claims to be; "" where it does not say."""
 
 
 @dataclass(frozen=True)

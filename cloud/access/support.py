@@ -15,7 +15,7 @@ LASTS = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class OpenAccess:
-    """One that is open now, as those see it whose money it is about."""
+    """One that is open now, as it is shown to the people whose money it concerns."""
 
     id: int
     user_id: str

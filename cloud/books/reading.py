@@ -26,7 +26,7 @@ WIDEST_ZONES = ("Pacific/Kiritimati", "Etc/GMT+12")
 
 @dataclass(frozen=True)
 class Asked:
-    """Of whom and when: whole merchants, some machines, or one."""
+    """What is to be read, and of when: whole merchants, some machines, or one."""
 
     scope: Scope
     period: Period

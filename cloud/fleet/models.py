@@ -37,7 +37,7 @@ class Merchant(Base):
     valid_until: Mapped[date | None] = mapped_column(Date, default=None)
     """The contract's last day; after it no new order is accepted."""
     zone: Mapped[str] = mapped_column(String(64), default=DEFAULT_ZONE, server_default=DEFAULT_ZONE)
-    """In whose time its books are kept: an IANA name (`zones.py`)."""
+    """The time zone its books are kept in: an IANA name (`zones.py`)."""
 
 
 class AccountTerms:
@@ -118,7 +118,7 @@ class Device(Closable, Base):
     """
     status: Mapped[str] = mapped_column(String(16), default="active")
     zone: Mapped[str] = mapped_column(String(64), default=DEFAULT_ZONE, server_default=DEFAULT_ZONE)
-    """In whose time its days are: an IANA name."""
+    """The time zone its days are counted in: an IANA name."""
     updating_until: Mapped[datetime | None] = mapped_column(default=None)
     """Its agent is being updated and nothing is sold of it: a lease (`update_lock.py`)."""
     logo_url: Mapped[str] = mapped_column(String(1024), default="")

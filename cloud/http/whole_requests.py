@@ -42,7 +42,7 @@ _SAYS = {
 
 
 class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
-    """One client; what it sent of a request, and whose it is."""
+    """One client's connection: what it sent of a request, and the home its address belongs to."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

@@ -85,7 +85,7 @@ def sizes(waves: Sequence[str], total: int) -> list[int]:
 
 
 def wave_of(place: int, ends: Sequence[int]) -> int | None:
-    """Of the machine at this place; None: no wave reaches it."""
+    """Return the wave of the machine at this place; None: no wave reaches it."""
     return next((number for number, end in enumerate(ends) if place < end), None)
 
 
