@@ -4,7 +4,7 @@ Uses the same use cases as the workers do; no provider, no broker, no thread.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -115,12 +115,12 @@ class World:
             self.in_docket(order_id, order_tasks.settle_task, create.key, "", "done", self.now)
         return payment.id
 
-    def tell(self, payment_id: str, state: PaymentState, **more: Any) -> None:
+    def tell(self, payment_id: str, state: PaymentState, refunds: Mapping[str, int] | None = None, **more: Any) -> None:
         """The provider says how the payment stands."""
         captured = PRICE if state is PaymentState.CAPTURED else 0
         told: dict[str, Any] = {"provider_payment_id": f"yk-{payment_id}", "captured": captured}
         answer = PaymentAnswer(state=state, **(told | more))
-        self.database.transact(paying.record_payment_answer, payment_id, answer, self.rules, self.now)
+        self.database.transact(paying.record_payment_answer, payment_id, answer, self.rules, self.now, refunds)
 
     def somebody_waits(self) -> bool:
         """For a lock of PostgreSQL's."""

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.house.test_modules import PACKAGES, ROOT, modules_of
+from tests.house.test_modules import PACKAGES, modules_of
 
-NOT_YET = ("agent/cloud", "cloud/console", "cloud/orders", "cloud/payments", "simulator/tbank")
-"""Packages that still hold such a sentence: each is struck off when it is mended."""
 WHO = re.compile(r"\b(of|by|to|for|as|from|with|than) who\b", re.IGNORECASE)
 """Say "of the caller that", "by the person who", "for a worker that"."""
 
@@ -59,6 +57,5 @@ def test_a_person_who_is_named_may_do_things() -> None:
 
 
 def test_nobody_is_called_who_after_a_preposition() -> None:
-    mended = [path for path in modules_of(*PACKAGES) if not str(path.relative_to(ROOT)).startswith(NOT_YET)]
-    found = {path: sentences_about_who(path.read_text()) for path in mended}
+    found = {path: sentences_about_who(path.read_text()) for path in modules_of(*PACKAGES)}
     assert not {path: texts for path, texts in found.items() if texts}
