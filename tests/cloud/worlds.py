@@ -4,7 +4,7 @@ Uses the same use cases as the workers do; no provider, no broker, no thread.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -115,8 +115,9 @@ class World:
             self.in_docket(order_id, order_tasks.settle_task, create.key, "", "done", self.now)
         return payment.id
 
-    def tell(self, payment_id: str, state: PaymentState, refunds: Mapping[str, int] | None = None, **more: Any) -> None:
-        """The provider says how the payment stands."""
+    def tell(self, payment_id: str, state: PaymentState, **more: Any) -> None:
+        """The provider says how the payment stands; `refunds` of it, kopecks by id, where they are told as well."""
+        refunds = more.pop("refunds", None)
         captured = PRICE if state is PaymentState.CAPTURED else 0
         told: dict[str, Any] = {"provider_payment_id": f"yk-{payment_id}", "captured": captured}
         answer = PaymentAnswer(state=state, **(told | more))

@@ -263,7 +263,7 @@ def test_a_refund_made_in_the_cabinet_is_not_made_again(world: World) -> None:
 def test_what_went_back_before_we_heard_of_it_is_not_poured_for(world: World) -> None:
     """People in the cabinet were faster than our asking."""
     order_id = world.scan()
-    world.tell(world.start(order_id, ONE_STAGE), P.CAPTURED, {"rf-1": PRICE}, refunded=PRICE)
+    world.tell(world.start(order_id, ONE_STAGE), P.CAPTURED, refunded=PRICE, refunds={"rf-1": PRICE})
     assert (world.status(order_id), world.order(order_id).reason) == ("failed", "returned")
     assert world.commands(order_id) == []
 
