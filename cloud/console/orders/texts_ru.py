@@ -72,7 +72,7 @@ RU = {
     "orders.status.make_pending": "Готовится",
     "orders.status.manual_make": "Ждёт покупателя",
     "orders.status.successful": "Налит",
-    "orders.status.seen_poured": "Налит, проверено",
+    "orders.status.seen_poured": "Налит (проверено)",
     "orders.status.unobserved": "Отправлен",
     "orders.status.not_paid": "Не прошла оплата",
     "orders.status.failed": "Не состоялся",
