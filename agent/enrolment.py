@@ -39,7 +39,7 @@ class EnrolmentAnswer(msgspec.Struct, frozen=True):
     mqtt_ca: str = ""
     """PEM; empty: a public authority."""
     release_key: str | None = None
-    """Of the signer of new versions; empty: there is none. An older cloud does not say."""
+    """Public keys of the signers of new versions, parted by commas; empty: none. An older cloud does not say."""
 
 
 def ask(url: str, code: str, ca: Path | None = None) -> EnrolmentAnswer:

@@ -51,7 +51,7 @@ class Settings:
     other_brokers: tuple[BrokerAddress, ...] = ()
     """More addresses of the broker; each is tried in turn."""
     release_keys: tuple[bytes, ...] = ()
-    """Of the signers of new versions of this program; none: it does not update itself."""
+    """Public keys of the signers of new versions; none: it does not update itself."""
     cloud_ca_file: str | None = None
     """The authority of the cloud's web site, unless it is a public one; new versions come from there."""
 

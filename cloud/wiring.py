@@ -48,6 +48,7 @@ class Cloud:
     settings: Settings
     database: Database
     rules: OrderLimits
+    """The limits of an order; `limits` are those of returns."""
     clients: ProviderClients
     owner: str
     clock: Clock

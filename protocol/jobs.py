@@ -33,7 +33,7 @@ class Resume(Job, frozen=True, kw_only=True, tag="resume"):
     """Sell again what was stopped until a person has looked at the machine."""
 
     by: Words = ""
-    """The person that has looked, or answers for not looking."""
+    """The person who has looked, or answers for not looking."""
     accept_loss: bool = False
     """Also when a damaged journal was put aside: go on without what it knew."""
 

@@ -1,6 +1,6 @@
 """What a phone has scanned: a signed cookie, the capability that a buyer's acts need. Pure; nothing of it is stored.
 
-Whoever only knows an order's number has none (docs/SECURITY.md, docs/qr-codes.md).
+Whoever only knows an order's id has none (docs/SECURITY.md, docs/qr-codes.md).
 """
 
 import hashlib
@@ -89,7 +89,7 @@ def why_no_pour(proof: Scanned | None, presence: int, opened_by: str | None, pai
 def may_speak(proof: Scanned | None, opened_by: str | None, paid_at: datetime | None) -> bool:
     """Whether a phone may read and write what its buyer and support say of an order.
 
-    A code that anybody can make up from the number alone must have been scanned before the payment.
+    A code that anybody can make up from the id alone must have been scanned before the payment.
     """
     return proof is not None and not (opened_by in {None, ""} and _is_late(proof, paid_at))
 

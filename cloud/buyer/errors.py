@@ -82,7 +82,7 @@ POLICY = "buyer.policy"
 
 
 def _about(order_id: str) -> tuple[DeviceView | None, str]:
-    """The machine this request is about, and the order's number if there is such an order."""
+    """The machine this request is about, and the order's id if there is such an order."""
     device_of: DeviceOf | None = current_app.extensions.get(DEVICE_OF)
     if device_of is None:
         return None, order_id

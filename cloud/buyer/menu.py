@@ -30,7 +30,7 @@ OF_THE_WHOLE = frozenset(
 )
 """Codes that say nothing about the one drink that was asked for."""
 OF_A_MENU = "menu"
-"""The mark of orders made here: no code in a link has it, so a link with their number proves nothing."""
+"""The mark of orders made here: no code in a link has it, so a link with their id proves nothing."""
 PASSES = frozenset({RejectCode.BUSY, "rinsing", "cleaning"})
 """Worth waiting for: the drink can be chosen, and the order's page says how long."""
 

@@ -145,7 +145,7 @@ class Asking:
         return OFFLINE if knows_how else None
 
     def _with_others(self, session: Session, order: Order, code: str, presence: int) -> Readiness:
-        """Put other buyers of this machine before it: the one it pours for, and the one who is paying."""
+        """Return it with other buyers counted in: the one it pours for, and the one who is paying."""
         now = self._clock()
         if code in {"", RejectCode.BUSY}:
             queue = reservation.queue_before(session, order.id, order.device_uuid, self._brew_times, now)

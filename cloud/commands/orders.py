@@ -19,7 +19,7 @@ from cloud.operators.forget_buyer import NotForgettable, forget_buyer
 from cloud.orders import return_requests
 from cloud.orders.locked_order import UnknownOrder
 from cloud.orders.making import NotPourable
-from cloud.orders.operator_actions import NotReturnable, NotUndecided, keep_money
+from cloud.orders.operator_actions import NotReturnable, NotWaiting, keep_money
 from cloud.orders.pour_again import pour_again
 from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wanted
 from cloud.orders.return_rules import RequestState, ReturnReason
@@ -31,7 +31,7 @@ T = TypeVar("T")
 BAD = 1
 WRONG_USAGE = 2
 KINDS = [reason.value for reason in ReturnReason]
-_REFUSED = (UnknownOrder, NotReturnable, NotUndecided, NotAllowed, NotPourable, NotForgettable)
+_REFUSED = (UnknownOrder, NotReturnable, NotWaiting, NotAllowed, NotPourable, NotForgettable)
 _by = click.option("--by", required=True, help="who decides; stays in the order's history")
 _reason = click.option("--reason", required=True, help="why; stays in the order's history")
 

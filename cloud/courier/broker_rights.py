@@ -104,7 +104,7 @@ class BrokerRights:
         return bool(turn)
 
     def _session_of(self, device_uuid: str) -> str:
-        """Return the session the machine's presence was last known of; "never" where there is none."""
+        """Return the session that last spoke for the machine; "never" where there is none."""
         with self._database.read() as session:
             live = session.get(DeviceLive, device_uuid)
         return (live.session_id if live is not None else "") or "never"

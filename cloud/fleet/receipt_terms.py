@@ -50,7 +50,7 @@ def email_rule(merchant: Mapping[str, Any] | None) -> EmailRule:
 
 
 def lacks_address(merchant: Mapping[str, Any] | None, contact_email: str) -> bool:
-    """Tell whether a receipt has no address at all when its buyer gives none, so that such a buyer could not pay."""
+    """Tell whether a buyer who gives no address could not pay, because the receipt would have none."""
     return email_rule(merchant) is EmailRule.OPTIONAL and not is_email(contact_email)
 
 

@@ -212,7 +212,7 @@ def _of_payments(names: Collection[str]) -> Any:
 
 
 def _table(name: str) -> Table:
-    """By name: the rooms of some of these tables stand above this one."""
+    """By name: the packages of some of these tables are above this one."""
     return Base.metadata.tables[name]
 
 

@@ -82,7 +82,7 @@ class ClaimMessage(Base):
     claim_id: Mapped[int] = mapped_column(ForeignKey("claims.id"), index=True)
     at: Mapped[datetime]
     by: Mapped[str] = mapped_column(String(64), default="")
-    """The person who answers; empty for the buyer, who has none here."""
+    """The name of the person who answers; empty where the buyer wrote."""
     words: Mapped[str] = mapped_column(String(TEXT_LIMIT))
 
 

@@ -34,7 +34,7 @@ class WrongSum(NotReturnable):
         self.code, self.left = code, left
 
 
-class NotUndecided(Exception):
+class NotWaiting(Exception):
     """Nobody waits for a person's word whether this drink was poured."""
 
 
@@ -57,12 +57,12 @@ def give_back(tx: Transaction, order_id: str, kopecks: int | None, by: str, why:
 def keep_money(tx: Transaction, order_id: str, by: str, why: str, now: datetime) -> None:
     """Keep the money of a drink nobody knows about: a person has made sure that it was poured. A hold is taken.
 
-    Raises `UnknownOrder` and `NotUndecided`.
+    Raises `UnknownOrder` and `NotWaiting`.
     """
     locked = lock_order(tx, order_id)
     order = locked.order
     if not return_waits(order) or money_is_gone(locked):
-        raise NotUndecided(f"the order is {order.status}: its money needs no decision")
+        raise NotWaiting(f"the order is {order.status}: its money needs no decision")
     apply_event(locked, Event.SEEN_POURED, by[:64], now, why[:128])
     settle_as_poured(locked, SEEN_POURED, now)
 

@@ -77,7 +77,7 @@ def again_order_id(order_id: str, number: int) -> str:
 
 
 def is_kept_for_free_drinks(order_id: str) -> bool:
-    """Whether no code may open an order of this id: a stranger that knows an order could scan its free drink first."""
+    """Whether no code may open an order of this id: a stranger who knows an order could scan its free drink first."""
     return _AGAIN.fullmatch(order_id) is not None
 
 

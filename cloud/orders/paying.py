@@ -233,7 +233,7 @@ def next_check(payment: Payment, rules: OrderLimits, now: datetime) -> datetime 
 
 
 def _until_it_is_back(locked: LockedOrder, payment: Payment, now: datetime) -> datetime | None:
-    """When to ask whether the money is back: a person that returns it by hand need not tell us."""
+    """When to ask whether the money is back: a person who returns it by hand need not tell us."""
     return now + timedelta(seconds=BY_HAND_CHECK_S) if awaits_a_hand(locked, payment) else None
 
 

@@ -169,7 +169,7 @@ def record_phone_return(tx: Transaction, order_id: str, now: datetime) -> None:
 def _take_over(
     tx: Transaction, found: Found, on_sale: tuple[Device, Drink, int], rules: OrderLimits, now: datetime
 ) -> Order:
-    """Change an order, opened by somebody that guessed the id and paid by nobody yet, to what the machine signed."""
+    """Change an order, opened by somebody who guessed the id and paid by nobody yet, to what the machine signed."""
     locked = lock_order(tx, found.scan.order_id)
     order, (device, drink, price) = locked.order, on_sale
     if order.status != Status.CREATED:

@@ -35,7 +35,7 @@ class Went(Enum):
 
     NOTHING = "nothing"
     THIS_SUM = "this sum"
-    """As good as ours: a refund carries no mark of the person that asked for it."""
+    """As good as ours: a refund carries no mark of the person who asked for it."""
     ANOTHER_SUM = "another sum"
 
 

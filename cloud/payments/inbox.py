@@ -1,6 +1,6 @@
 """The inbox of all providers' notifications: stores them, counts repeats, has the payments they name asked about.
 
-Believes nothing. The doors authenticate, parse and answer; `unplaced` looks at what names no payment we know.
+Believes nothing. The endpoints authenticate, parse and answer; `unplaced` looks at what names no payment we know.
 """
 
 import enum

@@ -32,7 +32,7 @@ from cloud.payments.reconcile.asking import Asking, HasNoList, NoAnswer
 from cloud.payments.reconcile.compare import OUR_MARKS, compare_payment
 from cloud.payments.status_poller import NEWS
 
-log = logging.getLogger("cloud.payments.adoption")
+log = logging.getLogger("cloud.payments.adoption")  # operators filter by it
 
 TOPIC = "restores"
 OVERLAP = timedelta(hours=1)

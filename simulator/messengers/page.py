@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from simulator.messengers.chats import Chats
 
 PERSON = "42"
-"""The person that presses here."""
+"""The person who presses here."""
 
 
 def create_blueprint(chats: Chats) -> Blueprint:

@@ -235,7 +235,7 @@ class _LoopWaiter(Waiter):
 
 
 class WorldThreadPool(ThreadPool):
-    """Stands in for `cloud.background.loops.Crew`: each hand is a task that sleeps while the provider thinks."""
+    """Stands in for `cloud.background.loops.ThreadPool`: a thread is a task that sleeps while the provider thinks."""
 
     def __init__(self, name: str, size: int, freed: Callable[[], None] = lambda: None) -> None:
         super().__init__(name, 0, freed)

@@ -1,4 +1,4 @@
-"""Pages of one's own account. Everybody who is logged in may see and change the own one only."""
+"""Pages of one's own account. Everybody who is logged in sees and changes that one only."""
 
 from flask import request
 from werkzeug.exceptions import NotFound

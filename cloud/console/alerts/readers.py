@@ -34,8 +34,8 @@ CHANNEL = KindOfThing("channel", "channel_id", _channel)
 
 
 @dataclass(frozen=True)
-class SentMessage:
-    """The last word of an incident that a channel was sent."""
+class ChannelMessage:
+    """The last message about an incident in one channel."""
 
     channel: str
     word: str
@@ -67,15 +67,15 @@ def incident(session: Session, incident_id: str) -> Incident:
     return incident_of(session.scalars(select(IncidentRow).where(IncidentRow.id == incident_id, IS_KNOWN)).one())
 
 
-def messages_about(session: Session, incident_id: str) -> Sequence[SentMessage]:
-    """One of each channel it was sent to."""
+def messages_about(session: Session, incident_id: str) -> Sequence[ChannelMessage]:
+    """The last message about it, of each channel."""
     asked = (
         select(Channel.name, AlertMessage.word, AlertMessage.changed_at)
         .join(AlertMessage, AlertMessage.channel_id == Channel.id)
         .where(AlertMessage.incident_id == incident_id)
         .order_by(Channel.name)
     )
-    return [SentMessage(name, word, at) for name, word, at in session.execute(asked)]
+    return [ChannelMessage(name, word, at) for name, word, at in session.execute(asked)]
 
 
 def channels(session: Session, scope: Scope) -> Sequence[Channel]:

@@ -38,7 +38,7 @@ def entries(session: Session, person: Person, asked: Filter, after: Key | None) 
 
 
 def readable(person: Person) -> ColumnElement[bool]:
-    """Every act where the person may read the journal, money acts where those, and the person's own acts."""
+    """Every act where the journal may be read, money acts where those may be read, and the own ones of this person."""
     all_of, money_of = person.scope(Act.SEE_JOURNAL), person.scope(Act.SEE_MONEY_JOURNAL)
     return or_(
         all_of.where(JournalRow.merchant_id),

@@ -47,7 +47,7 @@ ACTS = {
     "export": "Export",
 }
 
-NO_WAY = {
+NOT_UNDOABLE_TEXTS = {
     "own_account": "What is one's own is changed under My account.",
     "request_return": "Money that went back cannot be taken from the buyer again.",
     "keep_money": "Return the money on the order's page instead.",
@@ -119,6 +119,6 @@ EN = {
     "journal.field.soak_s": "Watched for, seconds",
     "journal.field.position": "Place in the menu",
     "journal.field.payment_scenario": "Payment",
-    **{f"journal.no_way.{act}": words for act, words in NO_WAY.items()},
+    **{f"journal.not_undoable.{act}": words for act, words in NOT_UNDOABLE_TEXTS.items()},
     **{f"journal.act.{act}": words for act, words in ACTS.items()},
 }

@@ -47,7 +47,7 @@ ACTS = {
     "export": "Выгрузка",
 }
 
-NO_WAY = {
+NOT_UNDOABLE_TEXTS = {
     "own_account": "Своё меняют в разделе «Мой профиль».",
     "request_return": "Вернувшиеся деньги у покупателя не забрать.",
     "keep_money": "Вернуть деньги можно на странице заказа.",
@@ -119,6 +119,6 @@ RU = {
     "journal.field.soak_s": "Наблюдать, секунд",
     "journal.field.position": "Место в меню",
     "journal.field.payment_scenario": "Оплата",
-    **{f"journal.no_way.{act}": words for act, words in NO_WAY.items()},
+    **{f"journal.not_undoable.{act}": words for act, words in NOT_UNDOABLE_TEXTS.items()},
     **{f"journal.act.{act}": words for act, words in ACTS.items()},
 }

@@ -239,6 +239,6 @@ NOT_UNDOABLE = frozenset({
     Act.NOTE_MACHINE, Act.ACKNOWLEDGE, Act.ENROL, Act.REVOKE_DEVICE, Act.OPEN_SUPPORT_ACCESS, Act.RUN_PLATFORM,
     Act.START_ROLLOUT, Act.RESUME_ROLLOUT,
 })  # fmt: skip
-"""Acts that nothing undoes; the sentence `journal.no_way.<act>` says why."""
+"""Acts that nothing undoes; the sentence `journal.not_undoable.<act>` says why."""
 LEAVES_NOTHING = frozenset({Act.EXPORT})
 """Acts that change nothing, beside those of looking."""

@@ -22,7 +22,7 @@ Values = Mapping[str, Any]
 
 
 class MovedOn(Exception):
-    """The object is not what the act left: undoing would undo somebody else's act. `names`: what moved on."""
+    """The object is not what the act left: to undo it would overwrite somebody else's act. `names`: what moved on."""
 
     def __init__(self, names: Collection[str] = ()) -> None:
         super().__init__(", ".join(names))
@@ -35,7 +35,7 @@ class CannotBePutBack(Exception):
 
 @dataclass(frozen=True)
 class UndoContext:
-    """The person that undoes, and when; the vault is for keys."""
+    """The person who undoes, and when; the vault is for keys."""
 
     person: Person
     vault: Vault

@@ -15,7 +15,7 @@ from cloud.database.transaction import Transaction
 from cloud.orders import claims, operator_actions, pour_again, return_requests
 from cloud.orders.making import NotPourable
 from cloud.orders.models import Order
-from cloud.orders.operator_actions import NotReturnable, NotUndecided, WrongSum
+from cloud.orders.operator_actions import NotReturnable, NotWaiting, WrongSum
 from cloud.orders.return_requests import Asker, NotAllowed, ReturnedMeanwhile, ReturnRequest, Wanted
 from cloud.orders.return_rules import RequestState, StepUpNeeded
 
@@ -125,8 +125,8 @@ def attempt(
         context.say(f"orders.bad.{refused.code}", good=False, price=context.texts.price(refused.left))
     except NotReturnable:
         context.say("orders.bad.not_returnable", good=False)
-    except NotUndecided:
-        context.say("orders.bad.not_undecided", good=False)
+    except NotWaiting:
+        context.say("orders.bad.not_waiting", good=False)
     except (NotAllowed, claims.NotClaimable) as refused:
         context.say(f"orders.bad.{refused.code}", good=False)
     except NotPourable as refused:

@@ -226,7 +226,7 @@ EN = {
     "orders.done.resolved": "Marked as resolved.",
     "orders.done.noted": "The note is kept.",
     "orders.bad.not_returnable": "There is nothing to return now: the money went back, is on its way, or has not come.",
-    "orders.bad.not_undecided": "This order's money needs no decision any more.",
+    "orders.bad.not_waiting": "This order's money needs no decision any more.",
     "orders.bad.returned_meanwhile": "Meanwhile {returned} of this order went back or are on their way back. {left} "
     "can still be returned: look at the order once more and decide anew.",
     "orders.bad.returned_all": "Meanwhile {returned} of this order went back or are on their way back. Nothing is left "

@@ -20,7 +20,7 @@ from cloud.payments.inbox import Reception
 from cloud.payments.notification import MAX_NOTIFICATION_BYTES, Notification
 from cloud.payments.provider_clients import NoCredential, ProviderClients
 
-log = logging.getLogger("cloud.payments.own_page.callback")
+log = logging.getLogger("cloud.payments.own_page.callback")  # operators filter by it
 
 PATH = "/v1/custom-callback"
 MAX_AGE_S = 300

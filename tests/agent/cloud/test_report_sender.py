@@ -224,7 +224,7 @@ def test_a_suspect_that_gets_through_is_one_no_more(database: SqliteFile, report
     assert line.sent == ["a"]
 
 
-class PickyDoor:
+class PickyProxy:
     """A way to the broker that hangs up on a client that says a forbidden word."""
 
     def __init__(self, to_port: int, word: bytes) -> None:
@@ -273,8 +273,8 @@ def test_a_poisonous_report_does_not_keep_the_others_from_the_cloud(
     for name, pause in (("SHORTEST_PAUSE_S", 0.05), ("LONGEST_PAUSE_S", 0.1)):
         monkeypatch.setattr(link_module, name, pause)
     monkeypatch.setattr(delivery_module, "WINDOW", 1)
-    door = PickyDoor(mosquitto.port, b"c-poison")
-    broker = BrokerAddress("127.0.0.1", door.port)
+    proxy = PickyProxy(mosquitto.port, b"c-poison")
+    broker = BrokerAddress("127.0.0.1", proxy.port)
     settings = Settings(DEVICE, broker, str(tmp_path / "no-port"), "companion-v1", tmp_path / "state")
     service = Service(settings, Profile(name="companion-v1"), {})
     try:
@@ -285,11 +285,11 @@ def test_a_poisonous_report_does_not_keep_the_others_from_the_cloud(
             service.start()
             wait_until(lambda: all(cloud.outcomes(f"c{n}") for n in range(30)), what="the thirty others")
             assert cloud.outcomes("c-poison") == []
-            assert door.hung_up >= LOSSES_TO_SUSPECT
+            assert proxy.hung_up >= LOSSES_TO_SUSPECT
             wait_until(lambda: service._journal.report_queue.count() == 1, what="their receipts")
     finally:
         service.stop()
-        door.close()
+        proxy.close()
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_a_file_in_place_of_the_folder_is_a_wrong_setting(
 def test_what_this_user_may_not_write_is_named_with_its_owner(
     env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The user that runs the tests owns what they make, and root may write everything: so the refusal is made up."""
+    """The user who runs the tests owns what they make, and root may write everything: so the refusal is made up."""
     SqliteFile.open(tmp_path / "state", NOW).close()
     monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != FILE)
     finding = found(env, "permissions")

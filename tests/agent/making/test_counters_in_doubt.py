@@ -212,7 +212,7 @@ def test_what_is_sold_after_a_refusal_is_not_the_drink_refused(counting: World, 
 
 
 def test_nor_is_the_drink_that_was_sold_before_ours(counting: World) -> None:
-    """A buyer that pays at the machine in the same second has the machine, and ours is refused."""
+    """A buyer who pays at the machine in the same second has the machine, and ours is refused."""
     counting.welcome()
     counting.run(6.5)
     assert counting.machine.local_drink(counting.clock.seconds, AMERICANO, Sale.PAID)

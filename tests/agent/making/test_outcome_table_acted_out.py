@@ -1,6 +1,6 @@
 """docs/machine-protocol.md 5.4, row by row, acted out: a machine in that state, a make that was sent, and what is told.
 
-`test_resolution.py` holds the table itself; here each row is reached by the agent's own questions, evidence and all.
+`test_outcome_table.py` holds the table itself; here each row is reached by the agent's own questions, evidence and all.
 """
 
 from collections.abc import Callable
@@ -184,4 +184,4 @@ def test_each_row_of_the_table_that_can_be_acted_out_is() -> None:
         "not seen since this boot",
         "not counted, and a started drink always counts",
         "not counted yet",
-    }, "test_resolution.py alone proves these"
+    }, "test_outcome_table.py alone proves these"

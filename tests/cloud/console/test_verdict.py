@@ -318,7 +318,8 @@ def test_the_page_speaks_of_the_money_that_is_still_here(sqlite_world: World) ->
         (
             twice_paid("a part refused"),
             "Автомат налил напиток в 12:04; 20\u00a0₽ второго платежа не возвращаются, нужен человек.",
-            "The machine poured the drink at 12:04; 20\u00a0₽ of a second payment does not go back, a person is needed.",
+            "The machine poured the drink at 12:04; "
+            "20\u00a0₽ of a second payment does not go back, a person is needed.",
         ),
         (
             facts(Status.SUCCESSFUL, outcome="seen"),

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from cloud.orders import operator_actions, order_tasks
 from cloud.orders.models import Movement, Payment
 from cloud.orders.money import PaymentState
-from cloud.orders.operator_actions import NotReturnable, NotUndecided
+from cloud.orders.operator_actions import NotReturnable, NotWaiting
 from cloud.orders.order_limits import OrderLimits
 from cloud.orders.paying import Account
 from cloud.orders.tasks import Task
@@ -161,13 +161,13 @@ def test_a_person_who_made_sure_that_it_was_poured_keeps_the_money(world: World,
 def test_money_is_kept_while_its_return_still_waits_and_not_once_it_goes(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
     world.publish(order_id)
-    with pytest.raises(NotUndecided):
+    with pytest.raises(NotWaiting):
         world.database.transact(operator_actions.keep_money, order_id, *BY, world.now)
     world.wait(world.rules.ack_timeout_s)
     world.database.transact(operator_actions.keep_money, order_id, *BY, world.now)
     assert world.open_tasks(order_id, Task.REFUND) == []
     late = silent(world)
-    with pytest.raises(NotUndecided):
+    with pytest.raises(NotWaiting):
         world.database.transact(operator_actions.keep_money, late, *BY, world.now)
 
 

@@ -117,7 +117,7 @@ def test_one_that_rests_in_the_archive_is_counted_and_never_poured_under_the_sam
 
 
 def test_nobody_takes_the_number_of_a_free_drink(world: World) -> None:
-    """Regression: a stranger that knew an order's id could scan that of its free drink first, and none was poured."""
+    """Regression: a stranger who knew an order's id could scan that of its free drink first, and none was poured."""
     order_id = poured(world)
     taken = again_order_id(order_id, 1)
     theirs = world.scan(taken)

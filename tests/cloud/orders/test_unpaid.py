@@ -7,7 +7,7 @@ import pytest
 from cloud.orders import operator_actions, order_tasks, return_requests, unpaid
 from cloud.orders.models import Order
 from cloud.orders.money import PaymentState
-from cloud.orders.operator_actions import NotReturnable, NotUndecided
+from cloud.orders.operator_actions import NotReturnable, NotWaiting
 from cloud.orders.order_limits import OrderLimits
 from cloud.orders.outbox import Claim, claim
 from cloud.orders.paying import Account
@@ -156,7 +156,7 @@ def test_what_is_back_waits_for_nobodys_word(world: World, account: Account, wai
     assert (order.status, order.waits_for_person, order.return_after) == ("make_failed", False, None)
     assert world.open_tasks(order_id, Task.CAPTURE, Task.CANCEL, Task.REFUND) == []
     assert [change.event for change in world.history(order_id)].count("nothing_to_decide") == waits
-    with pytest.raises(NotUndecided):
+    with pytest.raises(NotWaiting):
         world.database.transact(operator_actions.keep_money, order_id, "anna", "seen", world.now)
     asked = Wanted(ReturnReason.NOT_POURED), Asker("anna"), Limits()
     with pytest.raises(NotReturnable):
@@ -175,7 +175,7 @@ def test_a_doubt_that_comes_after_the_money_went_back_asks_nobody(sqlite_world: 
     world.wait(world.rules.ack_timeout_s)
     assert ended(world, order_id) == ("make_failed", "no_ack", True)
     assert not world.order(order_id).waits_for_person
-    with pytest.raises(NotUndecided):
+    with pytest.raises(NotWaiting):
         world.database.transact(operator_actions.keep_money, order_id, "anna", "seen", world.now)
     with pytest.raises(NotReturnable, match="back already"):
         world.database.transact(operator_actions.give_back, order_id, None, "anna", "cold", world.now)

@@ -74,7 +74,7 @@ def many_pages_open(budget: ShopBudget, until: float) -> None:
 
 
 def test_polls_never_take_what_others_need() -> None:
-    """Regression: 60 open payment pages took all 5 calls a second, and a buyer that had paid waited 29 s."""
+    """Regression: 60 open payment pages took all 5 calls a second, and a buyer who had paid waited 29 s."""
     budget = ShopBudget()
     many_pages_open(budget, 60.0)
     assert refused(budget, Priority.POLL, 60.0) == RATE
