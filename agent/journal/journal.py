@@ -120,7 +120,7 @@ class Journal(CommandTable):
         """Count a make from before our memory as sent, so that the machine is asked first. True when it was one."""
         if command.unrecorded_code or command.issued_at is None or command.state is not CommandState.RECEIVED:
             return False
-        now = self._cloud.best()
+        now = self._cloud.now()  # our own wall clock proves nothing
         absence = self.memory.absence(command.issued_at, command.deadline_at, now)
         if absence is Absence.NEVER_CAME or self.memory.had_begun(command.session, command.issued_at, now):
             return False
@@ -133,8 +133,8 @@ class Journal(CommandTable):
 
     def existed_at_issue(self, command: Command) -> bool:
         """Was this journal there when the command was issued?"""
-        now = self._cloud.best()
-        return self.memory.absence(command.issued_at, command.deadline_at, now) is not Absence.BEFORE
+        absence = self.memory.absence(command.issued_at, command.deadline_at, self._cloud.now())
+        return absence is not Absence.BEFORE
 
     def begin_again(self, command: Command) -> bool:
         """Undo `count_as_sent`: it was never sent, and waits its turn like any other."""

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from agent.clock import Clock, CloudClock, Stamp
-from agent.deadline import CERTAINLY_WRONG
 from agent.journal.sqlite_file import SqliteFile
 
 FORGOTTEN_FOR_S = 90 * 24 * 3600.0
@@ -95,11 +94,10 @@ class Memory:
             return Absence.NEVER_CAME
         return Absence.GAP if existed else Absence.BEFORE
 
-    def had_begun(self, session: str, moment: datetime, now: datetime) -> bool:
-        """Was it certainly in this run, or later? What is still to come shows that `now` is wrong."""
+    def had_begun(self, session: str, moment: datetime, now: datetime | None) -> bool:
+        """Was it certainly in this run, or later? By the cloud's time `now`; None: not known."""
         if session == self.session:
-            began = now - timedelta(seconds=self._clock.monotonic() - self._began)
-            return began <= moment <= now + CERTAINLY_WRONG
+            return now is not None and moment >= now - timedelta(seconds=self._clock.monotonic() - self._began)
         run = self._runs.get(session)
         return run is not None and run.first <= moment
 
