@@ -57,7 +57,7 @@ def ask(url: str, code: str, ca: Path | None = None) -> EnrolmentAnswer:
         if error.code == 403:
             raise NotEnrolled("the cloud does not know this code: wrong, used, or older than a day") from None
         if error.code == 429:
-            raise NotEnrolled("too many wrong codes from this address: wait five minutes") from None
+            raise NotEnrolled("too many tries from this address: wait five minutes") from None
         if error.code == 503:
             raise NotEnrolled(_OF_503[_says_try_later(error)]) from None
         raise NotEnrolled(f"the cloud answers {error.code}: is {url} its address?") from None

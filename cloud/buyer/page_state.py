@@ -86,7 +86,8 @@ def page_state(view: OrderView, now: datetime) -> PageState:
             return PageState("unobserved.title", ("unobserved.text",), mood="waiting", step=2,
                              note="client_info_make_pending", refresh_s=_return_refresh(view))  # fmt: skip
         case Status.SUCCESSFUL if view.stage == SEEN_POURED:
-            return PageState("seen_poured.title", ("seen_poured.text",), mood="over", refresh_s=_return_refresh(view))
+            texts = ("seen_poured.text",) if view.claim else ("seen_poured.text", "seen_poured.report")
+            return PageState("seen_poured.title", texts, mood="over", refresh_s=_return_refresh(view))
         case Status.SUCCESSFUL:
             return PageState("successful.title", ("successful.text",), mood="ready", level=100, step=4,
                              note="client_info_successful", refresh_s=_return_refresh(view))  # fmt: skip

@@ -77,7 +77,8 @@ EN = {
     "not_paid.text": "Please try again, or pay another way.",
     "failed.title": "The order didn’t work out",
     "seen_poured.title": "The order was checked",
-    "seen_poured.text": "The seller has made sure that the drink was poured. If you did not get it, report a problem.",
+    "seen_poured.text": "The seller has made sure that the drink was poured.",
+    "seen_poured.report": "If you did not get it, report a problem.",
     "unobserved.title": "The machine has been told to pour",
     "unobserved.text": "This machine cannot tell us when a drink is ready. Take it when the machine has finished. "
     "If there is no drink, contact support and give them the order number.",

@@ -31,7 +31,7 @@ WRONG_PER_S = 1 / 300
 
 
 class Tries(Protocol):
-    """How many wrong codes each address has left."""
+    """How many requests that let nobody in each address has left."""
 
     def allows(self, address: str, now: datetime) -> bool:
         """Take one."""
