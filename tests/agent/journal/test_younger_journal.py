@@ -50,6 +50,7 @@ def test_a_journal_younger_than_the_command_lets_it_go_on_no_word_of_its_own_clo
     make = poured(world)
     world.clock.skew = timedelta(seconds=skew)
     restart_anew(world, change)
+    world.run(20)
     world.tell(make)
     world.tell(Cancel(command_id=make.command_id, order_id=make.order_id))
     world.run(1)
