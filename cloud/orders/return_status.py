@@ -1,22 +1,14 @@
-"""How the return of an order's money stands, read from the database for the buyer's page. Writes nothing."""
+"""What went back of an order by no task of ours, read for the buyer's page. Writes nothing."""
 
 from collections.abc import Mapping
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloud.orders import outbox
-from cloud.orders.models import Movement, Order, Payment
+from cloud.orders.models import Movement
 from cloud.orders.money import Return, arrives_by
-from cloud.orders.return_progress import Returned, refunded, return_progress
-from cloud.orders.tasks import RETURNS, Task
-
-
-def return_of(session: Session, order: Order) -> Return | None:
-    """The return of an order's money; None when none is owed or was made."""
-    payments = {p.id: p for p in session.scalars(select(Payment).where(Payment.order_id == order.id))}
-    back = return_progress(order, payments, outbox.of_order(session, order.id, RETURNS))
-    return back or returned_by_hand(session, payments)
+from cloud.orders.return_progress import Returned, refunded
+from cloud.orders.tasks import Task
 
 
 def returned_by_hand(session: Session, payments: Mapping[str, Returned]) -> Return | None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy import func, select, text
 
 from cloud.background import heartbeat
+from cloud.buyer.order_reader import OrderReader
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet import closing
@@ -22,7 +23,7 @@ from cloud.orders import making, order_tasks, outbox, paying
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.locked_order import lock_order
 from cloud.orders.models import MOVED, MakeCommand, Movement, Order, OrderChange, Payment
-from cloud.orders.money import PaymentAnswer, PaymentState
+from cloud.orders.money import PaymentAnswer, PaymentState, Return
 from cloud.orders.order_limits import OrderLimits
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.paying import Account
@@ -127,6 +128,12 @@ class World:
         """For a lock of PostgreSQL's."""
         with self.database.read() as session:
             return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+    def money_back(self, order_id: str) -> Return | None:
+        """The return of an order's money, as its buyer's page tells it."""
+        view = OrderReader(self.database).find(order_id)
+        assert view is not None
+        return view.money_back
 
     def refunded(self, payment_id: str, refund_id: str = "rf-1", amount: int = PRICE) -> None:
         """A refund succeeded at the provider."""

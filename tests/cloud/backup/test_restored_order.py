@@ -10,7 +10,6 @@ from cloud.backup import programs
 from cloud.orders import after_restore, operator_actions
 from cloud.orders.after_restore import LATELY
 from cloud.orders.at_risk import Next
-from cloud.orders.return_status import return_of
 from cloud.orders.states import Status
 from cloud.orders.tasks import RETURNS, STOPPED
 from protocol.reasons import Result
@@ -65,8 +64,8 @@ def test_nothing_goes_back_before_its_machine_has_spoken(there: Restorable, capt
     order_id = restored_in_its_grace(there, after_s)
     assert booked(there, order_id) == KEPT[capture]
     assert actions(there) == {Next.WAITING_FOR_EVIDENCE}
+    assert there.world.money_back(order_id) is None, "nobody tells the buyer that it goes back"
     with there.world.database.read() as session:
-        assert return_of(session, there.world.order(order_id)) is None, "nobody tells the buyer that it goes back"
         assert money_at_risk(session, there.world.now) == []
     there.world.clock.advance(DAY_S)
     there.come_to_rest()
@@ -83,8 +82,7 @@ def test_what_was_poured_stays_paid(there: Restorable, capture: str) -> None:
     assert booked(there, order_id) == (0, PRICE, 0)
     assert there.till.verdicts(order_id, *RETURNS) == [STOPPED]
     assert not actions(there)
-    with there.world.database.read() as session:
-        assert return_of(session, order) is None
+    assert there.world.money_back(order.id) is None
 
 
 def test_what_a_person_has_seen_poured_stays_paid(there: Restorable, capture: str) -> None:

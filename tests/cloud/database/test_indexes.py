@@ -28,10 +28,10 @@ from cloud.operators import metrics
 from cloud.orders import carriers, making, outbox, sales_days
 from cloud.orders.at_risk import at_risk
 from cloud.orders.deadlines import Deadlines
+from cloud.orders.locked_order import lock_order
 from cloud.orders.models import Order
 from cloud.orders.outbox import Claim
 from cloud.orders.return_followup import ReturnFollowup
-from cloud.orders.return_status import return_of
 from cloud.orders.tasks import Lane, Task
 from cloud.payments import due_calls
 from cloud.payments.admission import Waiting
@@ -161,8 +161,12 @@ def gauges(world: World, tx: Transaction) -> object:
     return metrics._gauges(tx.session, world.now)
 
 
-def return_progress(_world: World, tx: Transaction) -> object:
-    return return_of(tx.session, tx.session.get_one(Order, "mine"))
+def a_locked_order(_world: World, tx: Transaction) -> object:
+    return lock_order(tx, "mine").payments
+
+
+def refunds_of_an_order(_world: World, tx: Transaction) -> object:
+    return outbox.of_order(tx.session, "mine", frozenset({Task.REFUND}))
 
 
 def counters(world: World, tx: Transaction) -> object:
@@ -245,7 +249,8 @@ INDEXES: dict[Ask, set[str]] = {
     deadlines: {"ix_orders_due_at", "ix_orders_return_after", "ix_orders_waits_for_person"},
     hello: {"ix_make_commands_device", "ix_outbox_subject"},
     gauges: {"ix_orders_status", "ix_outbox_due"},
-    return_progress: {"ix_payments_order_id", "ix_outbox_order_id"},
+    a_locked_order: {"ix_payments_order_id"},
+    refunds_of_an_order: {"ix_outbox_order_id"},
     counters: {"ix_make_commands_device"},
     cups_of_the_day: {"ix_make_commands_device"},
     payments_of_the_day: {"ix_payments_shop"},

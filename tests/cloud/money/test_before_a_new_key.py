@@ -8,7 +8,6 @@ import pytest
 from cloud.orders import operator_actions
 from cloud.orders.at_risk import Next, at_risk
 from cloud.orders.models import Order
-from cloud.orders.return_status import return_of
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from simulator.yookassa.behaviour import Behaviour
@@ -207,7 +206,6 @@ def test_a_hold_let_go_is_back_as_soon_as_the_provider_says_so(market: Market) -
 
 def told(market: Market, order: Order) -> tuple[str, bool]:
     """How the return goes, and whether the buyer is told by when."""
-    with market.database.read() as session:
-        found = return_of(session, order)
+    found = market.world.money_back(order.id)
     assert found is not None
     return found.status, found.expected_by is not None

@@ -9,7 +9,6 @@ from sqlalchemy import select
 from cloud.orders import operator_actions
 from cloud.orders.models import Movement
 from cloud.orders.operator_actions import NotReturnable
-from cloud.orders.return_status import return_of
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from simulator.yookassa.behaviour import Behaviour
@@ -62,14 +61,12 @@ def test_the_buyer_is_told_by_when_for_each_method(market: Market, method: str, 
     order_id = not_poured(market, method=method)
     market.work()
     asked_at = market.clock.now
-    with market.database.read() as session:
-        told = return_of(session, market.world.order(order_id))
+    told = market.world.money_back(order_id)
     assert told is not None
     assert (told.amount, told.expected_by) == (PRICE, asked_at + timedelta(days=days))
     assert told.status == ("in_progress" if method == "sbp" else "done"), "done is the provider's last word only"
     market.end()
-    with market.database.read() as session:
-        ended = return_of(session, market.world.order(order_id))
+    ended = market.world.money_back(order_id)
     assert ended is not None
     assert (ended.status, ended.expected_by) == ("done", told.expected_by)
 

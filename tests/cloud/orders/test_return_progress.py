@@ -2,8 +2,8 @@
 
 import pytest
 
-from cloud.orders import operator_actions, order_tasks, owed_tasks, paying, return_status
-from cloud.orders.models import Order, Payment
+from cloud.orders import operator_actions, order_tasks, owed_tasks, paying
+from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Claim, claim
 from cloud.orders.paying import Account
@@ -14,8 +14,7 @@ from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
 
 def told(world: World, order_id: str) -> tuple[str, int] | None:
     """What the buyer is told of the return."""
-    with world.database.read() as session:
-        found = return_status.return_of(session, session.get_one(Order, order_id))
+    found = world.money_back(order_id)
     return (found.status, found.amount) if found else None
 
 

@@ -7,8 +7,6 @@ import pytest
 
 from cloud.orders import operator_actions
 from cloud.orders.at_risk import at_risk
-from cloud.orders.models import Order
-from cloud.orders.return_status import return_of
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from tests.cloud.payments.custom_till import CustomTill, a_custom_till
@@ -37,8 +35,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def buyer_reads(world: World, order_id: str) -> tuple[str, int] | None:
-    with world.database.read() as session:
-        found = return_of(session, session.get_one(Order, order_id))
+    found = world.money_back(order_id)
     return (found.status, found.amount) if found else None
 
 

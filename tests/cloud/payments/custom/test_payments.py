@@ -13,7 +13,6 @@ from cloud.operators.forget_buyer import forget_buyer
 from cloud.orders import operator_actions
 from cloud.orders.at_risk import Next, at_risk
 from cloud.orders.models import Movement
-from cloud.orders.return_status import return_of
 from cloud.orders.tasks import Task
 from cloud.payments.models import ERASED, StoredNotification
 from cloud.payments.outcomes import Ok, Unknown
@@ -256,8 +255,7 @@ def at_risk_now(till: CustomTill) -> dict[Next, int]:
 
 def return_progress(till: CustomTill, order_id: str) -> str:
     """What the buyer is told of the money."""
-    with till.world.database.read() as session:
-        told = return_of(session, till.world.order(order_id))
+    told = till.world.money_back(order_id)
     return told.status if told is not None else ""
 
 
