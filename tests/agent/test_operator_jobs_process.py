@@ -28,10 +28,11 @@ def timing() -> Timing:
 
 
 @pytest.fixture
-def agent(tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator) -> Iterator[Program]:
+def agent(tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator, cloud: CloudSide) -> Iterator[Program]:
     env = agent_env(tmp_path, mosquitto.url)
     command = [sys.executable, "-m", "agent", "run"]
     with Program(command, log=tmp_path / "agent.log", env=env, cwd=tmp_path) as running:
+        cloud.wait_ready()
         yield running
 
 
@@ -55,7 +56,6 @@ def ask(cloud: CloudSide, job: Job, *statuses: AnswerStatus) -> list[Answer]:
 def test_the_state_tells_the_profile_what_the_machine_can_do_and_how_clean_the_line_is(
     cloud: CloudSide, machine: MachineSimulator
 ) -> None:
-    cloud.wait_ready()
     said = cloud.all_of(State)[-1]
     assert said.profile == "companion-v1"
     assert isinstance(said.capabilities, list)
@@ -68,14 +68,12 @@ def test_the_state_tells_the_profile_what_the_machine_can_do_and_how_clean_the_l
 
 @pytest.mark.usefixtures("agent")
 def test_a_rinse_from_the_cloud(cloud: CloudSide) -> None:
-    cloud.wait_ready()
     job = Rinse(job_id="j1", program=RinseProgram.RINSE, **times())
     ask(cloud, job, AnswerStatus.STARTED, AnswerStatus.DONE)
 
 
 @pytest.mark.usefixtures("agent")
 def test_every_job_is_refused_while_a_drink_is_made(cloud: CloudSide, machine: MachineSimulator) -> None:
-    cloud.wait_ready()
     cloud.make()
     wait_until(lambda: machine.poured("o1"), what="the pour to begin")
     jobs = [
@@ -90,7 +88,6 @@ def test_every_job_is_refused_while_a_drink_is_made(cloud: CloudSide, machine: M
 
 
 def test_a_restart_from_the_cloud_is_one_new_start_of_the_same_process(cloud: CloudSide, agent: Program) -> None:
-    cloud.wait_ready()
     first = cloud.all_of(Presence)[-1].session_id
     job = Restart(job_id="j1", **times())
     ask(cloud, job, AnswerStatus.STARTED, AnswerStatus.DONE)
@@ -105,7 +102,6 @@ def test_a_restart_from_the_cloud_is_one_new_start_of_the_same_process(cloud: Cl
 
 @pytest.mark.usefixtures("agent")
 def test_settings_from_the_cloud_change_what_the_agent_does(cloud: CloudSide) -> None:
-    cloud.wait_ready()
     values: dict[str, bool | int | float | str] = {"timers.make_freshness": 0.001}
     ask(cloud, Settings(job_id="j1", values=values, **times()), AnswerStatus.STARTED, AnswerStatus.DONE)
     wait_until(lambda: len(cloud.all_of(Hello)) > 1, what="the new start")
@@ -134,7 +130,6 @@ def test_settings_of_a_device_are_shown_and_do_not_outlive_its_name(
             again.wait_until_ready(lambda: f"device uuid: {device_uuid}" in show.status(tmp_path / "state")[0])
             return shown()
 
-    cloud.wait_ready()
     values: dict[str, bool | int | float | str] = {"timers.max_brew": 42, "counting.local_sales": False}
     ask(cloud, Settings(job_id="j1", values=values, **times()), AnswerStatus.STARTED, AnswerStatus.DONE)
     both = ["set from afar: timers.max_brew 42, counting.local_sales no"] * 2

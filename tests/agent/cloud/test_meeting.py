@@ -205,15 +205,19 @@ def timing() -> Timing:
 
 
 @pytest.fixture
-def service(tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator) -> Iterator[Service]:
+def service(
+    tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator, cloud: CloudSide
+) -> Iterator[Service]:
+    """Started when the cloud listens: else its hello may be lost, and the cloud's time is not known for seconds."""
     agents = Agents(tmp_path / "state", mosquitto, tmp_path / "tty")
-    yield agents.start()
+    started = agents.start()
+    cloud.wait_ready()
+    yield started
     agents.stop()
 
 
 @pytest.mark.usefixtures("service")
 def test_a_probe_is_answered_while_the_machine_pours(cloud: CloudSide, machine: MachineSimulator) -> None:
-    cloud.wait_ready()
     cloud.make()
     wait_until(lambda: cloud.all_of(Accepted), what="accepted")
     cloud.command(Probe(probe_id="p1", drink_no="americano", size=1))
@@ -228,7 +232,6 @@ def test_a_probe_is_answered_while_the_machine_pours(cloud: CloudSide, machine: 
 def test_the_state_names_the_drinks_a_fault_closes_and_a_newcomer_hears_it_at_once(
     cloud: CloudSide, mosquitto: Mosquitto, machine: MachineSimulator
 ) -> None:
-    cloud.wait_ready()
     machine.controls.switch_on("no_milk")
     wait_until(lambda: cloud.all_of(State)[-1].faults, what="the fault")
     (fault,) = cloud.all_of(State)[-1].faults

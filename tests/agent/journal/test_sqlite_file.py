@@ -41,9 +41,14 @@ def timing() -> Timing:
 
 
 @pytest.fixture
-def service(disk: SmallDisk, tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator) -> Iterator[Service]:
+def service(
+    disk: SmallDisk, tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator, cloud: CloudSide
+) -> Iterator[Service]:
+    """Started when the cloud listens: else its hello may be lost, and the cloud's time is not known for seconds."""
     agents = Agents(disk.folder / "state", mosquitto, tmp_path / "tty")
-    yield agents.start()
+    started = agents.start()
+    cloud.wait_ready()
+    yield started
     agents.stop()
 
 
@@ -56,7 +61,6 @@ def tells_of_storage(cloud: CloudSide) -> bool:
 def test_on_a_full_disk_an_order_is_refused_with_the_reason_and_the_agent_stays_to_say_so(
     disk: SmallDisk, cloud: CloudSide, machine: MachineSimulator
 ) -> None:
-    cloud.wait_ready()
     disk.fill()
     assert disk.free() == 0
     wait_until(lambda: tells_of_storage(cloud), what="the state that says so")
@@ -75,7 +79,6 @@ def test_on_a_full_disk_an_order_is_refused_with_the_reason_and_the_agent_stays_
 def test_a_drink_under_way_when_the_disk_fills_up_is_finished_and_told(
     disk: SmallDisk, cloud: CloudSide, machine: MachineSimulator
 ) -> None:
-    cloud.wait_ready()
     cloud.make()
     wait_until(lambda: cloud.all_of(Accepted), what="accepted")
     disk.fill()
