@@ -278,10 +278,10 @@ Coffee Relay runs at {self.url}.
   This host must be reached under {self.domain}, at ports 80, 443 (buyers, provider) and 8883 (machines).
   Keep apart from this host: {ETC}/cloud.env, and of {AUTHORITY} ca.key and ca.crt.
   The broker's certificate ends: {ends}; run this again in the month before (an alert reminds you)
-  A merchant, machines, drinks:  coffee-cloud apply fleet.toml, begun with deploy/fleet.toml.example
+  A merchant, machines, drinks:  coffee-cloud apply {ETC}/fleet.toml, begun with deploy/fleet.toml.example
   Who runs them later:           {self.url}/console
   A machine:                     coffee-cloud enroll DEVICE_UUID, then docs/operations.md, "Enrolling a machine"
-  All commands:                  cd {STATE} && sudo -u coffee-cloud {PROGRAM}/bin/coffee-cloud --help"""
+  All commands:                  {shlex.join(as_coffee_cloud("--help"))}"""
 
 
 def filled(line: str, told: "dict[str, str]") -> str:
@@ -320,7 +320,7 @@ def as_coffee_cloud(*words: str) -> "list[str]":
     if loaded := credentials():
         place = [f"WorkingDirectory={STATE}", f"EnvironmentFile={ETC}/cloud.env"]
         given = [word for each in ("User=coffee-cloud", "UMask=0077", *place, *loaded) for word in ("-p", each)]
-        how = ["systemd-run", "--pipe", "--wait", "--collect", "--quiet", *given]
+        how = ["sudo", "systemd-run", "--pipe", "--wait", "--collect", "--quiet", *given]
     return [*how, str(PROGRAM / "bin/coffee-cloud"), *words]
 
 

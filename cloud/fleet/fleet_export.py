@@ -1,6 +1,7 @@
 """Writes merchants, machines and menus as `fleet.toml`: applied again, it changes nothing. Secrets are never in it."""
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from typing import Any
@@ -31,7 +32,7 @@ def _merchant(session: Session, merchant: Merchant) -> Iterator[str]:
         yield f"\n[merchant.payment.{account.scenario}]"
         is_custom = account.scenario == custom_account.CUSTOM
         yield from _table(account, fields.ACCOUNT | (custom_account.FIELDS if is_custom else {}))
-        yield f'secret_key = "env:SECRET_{account.scenario.upper()}_{merchant.id.upper().replace("-", "_")}"'
+        yield f'secret_key = "env:{_key_name(account)}"'
         if account.receipt is not None:
             yield f"receipt = {_value(account.receipt)}"
     query = select(Device).where(Device.merchant_id == merchant.id).order_by(Device.device_uuid)
@@ -40,6 +41,11 @@ def _merchant(session: Session, merchant: Merchant) -> Iterator[str]:
         yield from _table(device, fields.DEVICE)
         yield from _menu(session, device)
     yield ""
+
+
+def _key_name(account: Credential) -> str:
+    """For the environment, whatever a merchant's id is made of."""
+    return re.sub(r"[^A-Z0-9]", "_", f"SECRET_{account.scenario}_{account.merchant_id}".upper())
 
 
 def _menu(session: Session, device: Device) -> Iterator[str]:

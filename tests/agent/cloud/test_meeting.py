@@ -205,9 +205,7 @@ def timing() -> Timing:
 
 
 @pytest.fixture
-def service(
-    tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator, cloud: CloudSide
-) -> Iterator[Service]:
+def service(tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator, cloud: CloudSide) -> Iterator[Service]:
     """Started when the cloud listens: else its hello may be lost, and the cloud's time is not known for seconds."""
     agents = Agents(tmp_path / "state", mosquitto, tmp_path / "tty")
     started = agents.start()

@@ -120,6 +120,13 @@ def test_what_is_exported_changes_nothing_when_it_is_applied(world: World) -> No
     assert [entry for entry in report.entries if entry.did not in {Did.SAME, Did.NOT_IN_FILE}] == []
 
 
+def test_what_is_exported_names_a_variable_that_an_environment_may_have(world: World) -> None:
+    shop = 'id = "my.shop-2"\nname = "x"\n[merchant.payment.Yookassa]\naccount_id = "1"\nsecret_key = "env:KEY"\n'
+    apply(world.database, world.vault, f"[[merchant]]\n{shop}", {"KEY": "test_secret"})
+    with world.database.read() as session:
+        assert 'secret_key = "env:SECRET_YOOKASSA_MY_SHOP_2"' in export(session, ["my.shop-2"])
+
+
 @pytest.mark.any_database
 def test_a_file_from_elsewhere_reads_no_secret_of_this_host(world: World) -> None:
     asks = FILE + '\n[[merchant]]\nid = "x"\nname = "x"\n[merchant.payment.Yookassa]\nsecret_key = "file:/etc/passwd"\n'
