@@ -318,8 +318,13 @@ def read_dotenv(folder: Path, environ: dict[str, str]) -> None:
     """Add to `environ` what a `.env` file in `folder` sets and the environment does not. Raises `SettingsError`."""
     for line in _text_of(folder / ".env").splitlines():
         name, equals, value = line.strip().removeprefix("export ").partition("=")
-        if equals and re.fullmatch(r"[A-Z][A-Z0-9_]*", name.strip()):
-            environ.setdefault(name.strip(), value.strip().strip("'\""))
+        if equals and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name.strip()):
+            environ.setdefault(name.strip(), _unquoted(value.strip()))
+
+
+def _unquoted(value: str) -> str:
+    """Without the one pair of quotes around it, as the agent reads its file."""
+    return value[1:-1] if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"" else value
 
 
 def read_credentials(environ: dict[str, str]) -> None:

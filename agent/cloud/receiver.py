@@ -10,7 +10,7 @@ from agent.cloud.wire import Speaker
 from agent.journal.journal import Journal
 from agent.journal.sqlite_file import JournalFailed
 from agent.live_state import LiveState
-from protocol.errors import Malformed, UnknownKind, WireError
+from protocol.errors import Malformed, TooLarge, UnknownKind, WireError
 from protocol.heads import named_by
 from protocol.messages import Job, Make, Receipt, Unsupported, decode_command, decode_receipt
 from protocol.topics import Channel
@@ -67,6 +67,8 @@ class Receiver:
     def _receive_command(self, payload: bytes, expires_in: float | None) -> None:
         try:
             message = decode_command(payload)
+        except TooLarge:
+            raise
         except Malformed:
             if (named := named_by(payload)) is not None:
                 self._command_handler.refuse_unreadable(named)

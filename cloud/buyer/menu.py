@@ -18,9 +18,10 @@ from cloud.buyer.qr import BadScan, can_be_id, read_scan
 from cloud.buyer.services import Services
 from cloud.buyer.texts import Texts, why_key
 from cloud.fleet.availability import NOT_SENT, OFFLINE, TWO_AGENTS, closed_code, obstacle
-from cloud.fleet.models import Device, DeviceLive, Drink
+from cloud.fleet.models import Device, DeviceLive, Drink, Merchant
 from cloud.fleet.qr_key import SIGNED
 from cloud.orders.qr_signature import QrCode
+from cloud.orders.scanning import is_contract_over
 from protocol.reasons import AgentCode, RejectCode
 
 SIZES = (0, 1, 2)
@@ -104,6 +105,10 @@ class Menu:
         if closed_code(device, ""):
             raise Trouble(503, "closed", find_device(self._services, device.device_uuid))
         self._refuse_signed(device)
+        with self._services.database.read() as session:
+            merchant = session.get(Merchant, device.merchant_id)
+        if merchant is None or is_contract_over(merchant, self._services.clock()):
+            raise Trouble(403, "contract_over", find_device(self._services, device.device_uuid))
         return self._on_sale(device)
 
     def _device(self, device_uuid: str) -> Device:

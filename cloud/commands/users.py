@@ -47,8 +47,8 @@ def _add(ready: Callable[[], Cloud]) -> click.Command:
     @click.command()
     @click.argument("email")
     @click.option("--name", default="", help="as the journal shows it")
-    @click.option("--merchant", help="with --role: at which merchant")
-    @click.option("--role", type=click.Choice([role.value for role in Role]), help="needs --merchant")
+    @click.option("--merchant", help="with --role: at which merchant, when there are several")
+    @click.option("--role", type=click.Choice([role.value for role in Role]), help="at a merchant")
     @click.option("--machine", "machines", multiple=True, help="only these machines; may be given again")
     @click.option("--admin", is_flag=True, help="of the platform: every merchant, no money without a support access")
     @click.option("--no-second-factor", is_flag=True, help="excuse him from setting up a second step")
@@ -59,8 +59,8 @@ def _add(ready: Callable[[], Cloud]) -> click.Command:
         """Add EMAIL, or with --existing give one who exists a role; print the link by which a new user chooses his
         password.
         """
-        if (merchant is None) != (role is None) or (machines and role is None):
-            raise click.UsageError("--merchant and --role go together; --machine needs both")
+        if role is None and (merchant or machines):
+            raise click.UsageError("--merchant and --machine say where a --role is")
         if "@" not in email:
             raise click.BadParameter("is no e-mail address", param_hint="EMAIL")
         fresh = _read_password(email) if password_stdin else ""
@@ -75,11 +75,12 @@ def _add(ready: Callable[[], Cloud]) -> click.Command:
             made.is_admin = made.is_admin or admin
             if no_second_factor:
                 made.asks_second_factor = False
-            if role is not None and merchant is not None:
-                _give(tx, made, merchant, Role(role), machines)
+            where = (merchant or _only_merchant(tx.session)) if role is not None else None
+            if role is not None and where is not None:
+                _give(tx, made, where, Role(role), machines)
             if fresh:
                 users.set_password(tx, made.id, fresh, now)
-            _note(tx, cloud, ADD, made, {"role": role, "merchant": merchant, "machines": list(machines),
+            _note(tx, cloud, ADD, made, {"role": role, "merchant": where, "machines": list(machines),
                                                 "admin": made.is_admin})  # fmt: skip
             return users.invite(tx, made.id, now) if (is_new or not made.password) and not fresh else ""
 
@@ -211,6 +212,13 @@ def _give(tx: Transaction, user: User, merchant: str, role: Role, machines: tupl
         if device is None or device.merchant_id != merchant:
             raise LookupError(f"{merchant} has no machine {machine}")
     users.give_role(tx, user.id, merchant, role, machines or None)
+
+
+def _only_merchant(session: Session) -> str:
+    known = session.scalars(select(Merchant.id).order_by(Merchant.id).limit(20)).all()
+    if len(known) != 1:
+        raise LookupError(f"which merchant? give it by --merchant: {', '.join(known) or 'there is none yet'}")
+    return known[0]
 
 
 def _note(tx: Transaction, cloud: Cloud, act: str, user: User, after: dict[str, object] | None = None) -> None:

@@ -229,8 +229,8 @@ def judge_code(session: Session, scan: Scan, keys: QrKeys | None, now: datetime)
     return signature, device.qr == SIGNED and signature is Signature.STALE
 
 
-def _is_over(merchant: Merchant, now: datetime) -> bool:
-    """The contract's last day, as the merchant counts days, has passed."""
+def is_contract_over(merchant: Merchant, now: datetime) -> bool:
+    """Has the contract's last day, as the merchant counts days, passed?"""
     return merchant.valid_until is not None and merchant.valid_until < day_at(now, merchant.zone)
 
 
@@ -241,7 +241,7 @@ def _on_sale(session: Session, scan: Scan, tmetr_price: int | None, now: datetim
     if closed_code(device, ""):
         raise NotForSale(Why.CLOSED)
     merchant = session.get(Merchant, device.merchant_id)
-    if merchant is None or _is_over(merchant, now):
+    if merchant is None or is_contract_over(merchant, now):
         raise NotForSale(Why.CONTRACT_OVER)
     if session.get(Credential, (device.merchant_id, device.payment_scenario)) is None:
         raise NotForSale(Why.NO_PAYMENT)

@@ -243,12 +243,14 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 def test_a_dotenv_file_fills_in_what_the_environment_lacks(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(
-        "# ours\nexport COFFEE_BIND='0.0.0.0:80'\nCOFFEE_LOG=json\n\nnonsense\n1BAD=x\nCOFFEE_PUBLIC_URL=\"http://a=b\"\n",
+        "# ours\nexport COFFEE_BIND='0.0.0.0:80'\nCOFFEE_LOG=json\n\nnonsense\n1BAD=x\nCOFFEE_PUBLIC_URL=\"http://a=b\"\n"
+        "north_key=a'b\"\n",
         encoding="utf-8",
     )
     environ = {"COFFEE_LOG": "text"}
     read_dotenv(tmp_path, environ)
-    assert environ == {"COFFEE_LOG": "text", "COFFEE_BIND": "0.0.0.0:80", "COFFEE_PUBLIC_URL": "http://a=b"}
+    told = {"COFFEE_LOG": "text", "COFFEE_BIND": "0.0.0.0:80", "COFFEE_PUBLIC_URL": "http://a=b"}
+    assert environ == told | {"north_key": "a'b\""}
 
 
 def test_a_dotenv_file_that_windows_saved_is_read(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from agent.cloud import state_message
 from agent.folder_lock import AlreadyRunning
 from agent.service import Service
 from protocol.messages import (
+    MAX_MESSAGE,
     Accepted,
     Asked,
     Event,
@@ -186,8 +187,10 @@ def test_a_make_of_a_strange_time_is_refused_by_name_and_the_next_is_made(agents
     make = encode(msgspec.convert(MAKE | {"command_id": "c7", "order_id": "o7", "kind": "make"}, Make))
     cloud.raw(make.replace(b'"issued_at":"2026', b'"issued_at":"9999'))
     assert (cloud.outcome("c7").result, cloud.outcome("c7").code) == (Result.REJECTED, "bad_body")
+    cloud.raw(b" " * MAX_MESSAGE + make.replace(b'"c7"', b'"c8"'))
     cloud.make()
     assert cloud.outcome().result is Result.DONE
+    assert cloud.outcomes("c8") == [], "too long: dropped unread"
 
 
 def test_an_outcome_waits_for_no_state(

@@ -1,5 +1,6 @@
 """The menu behind the QR printed on a machine."""
 
+from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -7,6 +8,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from cloud.buyer.capability import COOKIE
+from cloud.database.transaction import Transaction
+from cloud.fleet.models import Merchant
 from cloud.orders.models import Order
 from tests.cloud.buyer.orders import DEVICE, START, Orders
 
@@ -83,6 +86,19 @@ def test_a_closed_machine_has_no_menu(client: FlaskClient, orders: Orders) -> No
 
     assert response.status_code == 503
     assert "Звоните <b>812</b>" in response.text
+
+
+def test_where_the_contract_is_over_nothing_is_offered(client: FlaskClient, orders: Orders) -> None:
+    """Regression: each drink could be chosen, and each choice was refused."""
+
+    def end_contract(tx: Transaction) -> None:
+        tx.session.get_one(Merchant, "north").valid_until = START.date() - timedelta(days=1)
+
+    orders.database.transact(end_contract)
+    response = client.get(MENU)
+    assert response.status_code == 403
+    assert "больше не принимает оплату телефоном" in response.text
+    assert "<button" not in response.text
 
 
 @pytest.mark.parametrize("changed", [{"closed_since": START}, {"status": "closed"}, {"qr": "signed"}])

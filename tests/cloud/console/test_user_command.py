@@ -5,13 +5,14 @@ from click.testing import CliRunner, Result
 from cloud.access.models import Membership, User
 from cloud.cli import main
 from tests.cloud.console.building import FOREIGN, OWN, PASSWORD, Console, post
-from tests.cloud.worlds import SECRET_KEY
+from tests.cloud.worlds import SECRET_KEY, World
 
 EMAIL = "ann@example.com"
 
 
-def run(console: Console, *words: str, typed: str = "") -> Result:
-    url = console.world.database.url.render_as_string(hide_password=False)
+def run(where: Console | World, *words: str, typed: str = "") -> Result:
+    world = where.world if isinstance(where, Console) else where
+    url = world.database.url.render_as_string(hide_password=False)
     settings = {"COFFEE_SECRET_KEY": SECRET_KEY, "COFFEE_DATABASE_URL": url}
     return CliRunner().invoke(main, ["user", *words], env=settings, input=typed)
 
@@ -19,6 +20,16 @@ def run(console: Console, *words: str, typed: str = "") -> Result:
 def test_a_new_user_gets_a_link(console: Console) -> None:
     told = run(console, "add", EMAIL, "--merchant", OWN, "--role", "owner")
     assert (told.exit_code, "/console/welcome/" in told.output) == (0, True)
+
+
+def test_a_role_without_a_merchant_asks_at_which_of_several(console: Console) -> None:
+    told = run(console, "add", EMAIL, "--role", "owner")
+    assert (told.exit_code, f"--merchant: {OWN}, {FOREIGN}" in told.output) == (1, True)
+
+
+def test_a_role_without_a_merchant_is_at_the_only_one(sqlite_world: World) -> None:
+    assert run(sqlite_world, "add", EMAIL, "--role", "owner").exit_code == 0
+    assert "owner of north" in run(sqlite_world, "list").output
 
 
 def test_whom_an_owner_has_invited_is_not_raised_unseen(console: Console) -> None:
