@@ -20,6 +20,8 @@ from tests.cloud.buyer.orders import DEVICE, PRICE, RULES, Orders, TestClock
 
 NO_TIME = timedelta(0)
 SOON = timedelta(seconds=0.2)
+PATIENT = timedelta(seconds=30)
+"""For an answer that comes, on a busy machine too."""
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_the_machines_own_word_counts(
     asking: Asking, orders: Orders, database: Database, clock: TestClock, code: str
 ) -> None:
     with a_machine_that_answers(database, clock, code) as asked:
-        assert asking.of_order(orders.created()).code == code
+        assert asking.of_order(orders.created(), PATIENT).code == code
 
     assert asked == ["cappuccino"]
 
@@ -65,15 +67,15 @@ def test_its_word_now_corrects_an_old_heartbeat(
 ) -> None:
     orders.machine_says(busy_order="an order that is over")
     with a_machine_that_answers(database, clock, ""):
-        assert asking.of_order(orders.created()).code == ""
+        assert asking.of_order(orders.created(), PATIENT).code == ""
 
 
 def test_a_crowd_costs_one_question(asking: Asking, orders: Orders, database: Database, clock: TestClock) -> None:
     with a_machine_that_answers(database, clock, "") as asked:
         for number in range(5):
-            assert asking.of_order(orders.created(f"o-{number}")).code == ""
+            assert asking.of_order(orders.created(f"o-{number}"), PATIENT).code == ""
         clock.forward(probes.FRESH_FOR.total_seconds() + 1)
-        assert asking.of_order("o-1").code == ""
+        assert asking.of_order("o-1", PATIENT).code == ""
 
     assert asked == ["cappuccino", "cappuccino"]
 
@@ -83,7 +85,7 @@ def test_rinsing_is_not_called_another_drink(
 ) -> None:
     orders.machine_says(machine="rinsing")
     with a_machine_that_answers(database, clock, "busy"):
-        assert asking.of_order(orders.created()).code == "rinsing"
+        assert asking.of_order(orders.created(), PATIENT).code == "rinsing"
 
 
 def test_a_machine_that_used_to_answer_and_is_silent_is_offline(

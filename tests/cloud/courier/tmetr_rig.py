@@ -21,8 +21,8 @@ from tests.cloud.worlds import DEVICE, OTHER_DEVICE, PRICE, World
 
 PARAMETERS = {"order_id", "device", "command", "attempt", "drink_no", "size", "price", "issued_at", "deadline_at"}
 """What must be told of a command that failed."""
-ANSWER_S = 0.5
-"""How long the client waits for an answer."""
+ANSWER_S, HASTY_S = 30.0, 0.5
+"""How long the client waits for an answer: for one that comes, and for one that does not."""
 
 
 class TmetrRig:
@@ -30,16 +30,22 @@ class TmetrRig:
 
     def __init__(self, world: World, tmetr: TmetrSimulator) -> None:
         self.world, self.tmetr = world, tmetr
+        self._answer_s = ANSWER_S
         self.sender = self.a_sender("courier")
         self.heartbeats = TmetrHeartbeats(world.database, self.client(), ThreadPool("beats", 0), world.clock)
         self.change(control="tmetr-api")
 
     def client(self, url: str = "") -> TmetrClient:
-        return TmetrClient(TmetrHttp(url or self.tmetr.url, self.tmetr.token, "test"), answer_s=ANSWER_S)
+        return TmetrClient(TmetrHttp(url or self.tmetr.url, self.tmetr.token, "test"), answer_s=self._answer_s)
 
     def a_sender(self, owner: str, url: str = "", slots: int = 0) -> TmetrSender:
         world = self.world
         return TmetrSender(world.database, self.client(url), world.rules, owner, ThreadPool(owner, slots), world.clock)
+
+    def be_hasty(self) -> None:
+        """From now on the sender soon gives up an answer that does not come."""
+        self._answer_s = HASTY_S
+        self.sender = self.a_sender("courier")
 
     def a_look_elsewhere(self, url: str) -> TmetrHeartbeats:
         return TmetrHeartbeats(self.world.database, self.client(url), ThreadPool("elsewhere", 0), self.world.clock)

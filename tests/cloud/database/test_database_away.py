@@ -52,26 +52,27 @@ class Frozen:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
+        """With limits shrunk: only while nobody answers, for a busy machine may answer late."""
         children = Path(f"/proc/{self._postmaster}/task/{self._postmaster}/children").read_text().split()
         everybody = [self._postmaster, *map(int, children)]
         for pid in everybody:
             os.kill(pid, signal.SIGSTOP)
         try:
-            yield
+            with pytest.MonkeyPatch.context() as limits:
+                limits.setattr(postgresql.Limited, "answer_s", 0.5)
+                limits.setattr(postgresql, "ANSWER_S", 0.5)
+                limits.setattr(postgresql, "PING_S", 0.3)
+                yield
         finally:
             for pid in everybody:
                 os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture
-def own(postgres_server: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Cloud, Frozen]]:
-    """A database on a server of the test's own, with limits shrunk."""
+def own(postgres_server: object) -> Iterator[tuple[Cloud, Frozen]]:
+    """A database on a server of the test's own."""
     if POSTGRES.is_address or not Path("/proc/self/task").exists():
         missing("a server of the test's own, on Linux")
-    monkeypatch.setattr(postgresql.Limited, "answer_s", 0.5)
-    monkeypatch.setattr(postgresql, "ANSWER_S", 0.5)
-    monkeypatch.setattr(postgresql, "PING_S", 0.3)
-    monkeypatch.setattr(postgresql, "CONNECT_S", 2)
     with a_postgres_server() as server:
         settings = Settings(SECRET_KEY, database_url=server.url.render_as_string(hide_password=False))
         cloud = build(settings)

@@ -129,10 +129,10 @@ def test_all_who_wait_are_served_when_several_connections_come_back(pooled_url: 
         with ExitStack() as lent:
             for _ in range(many):
                 lent.enter_context(database.engine.connect())
-            waiting = [threads.submit(database.transact, lambda tx: (tx.connection, together.wait(3))) for _ in "abc"]
+            waiting = [threads.submit(database.transact, lambda tx: (tx.connection, together.wait(30))) for _ in "abc"]
             wait_until(lambda: len(queue.not_empty._waiters) == many, what="all to wait for a connection")
         for one in waiting:
-            one.result(30)
+            one.result(60)
 
 
 @pytest.mark.parametrize("others", [1, 3])

@@ -1,6 +1,5 @@
 """The shop, the order and the short-lived clients that the client tests speak of."""
 
-import socket
 from collections.abc import Callable
 
 from cloud.payments.provider import NewPayment, Shop
@@ -12,11 +11,3 @@ ID = "31374cc8-000f-5000-8000-1a2b3c4d5e6f"
 COFFEE = NewPayment("ord-1", "m-001", "pay-1", 15000, "Капучино 200 мл", "https://pay.example.com/r/1")
 
 Connect = Callable[..., YooKassaClient]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    assert isinstance(port, int)
-    return port

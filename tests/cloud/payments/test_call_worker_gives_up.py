@@ -9,10 +9,10 @@ from cloud.fleet.vault import Vault
 from cloud.orders.models import Payment
 from cloud.orders.tasks import Task
 from simulator.yookassa.faults import Endpoint, FaultKind
-from tests.cloud.payments.one_shop import free_port
 from tests.cloud.payments.test_call_worker import change_credential, ready_for
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import PRICE, World
+from tests.programs import free_port
 
 pytestmark = pytest.mark.any_database
 

@@ -18,10 +18,10 @@ from cloud.payments.checkout import Checkout, Refusal
 from cloud.payments.openings import LEASE_S
 from cloud.payments.provider_clients import FRESH
 from simulator.yookassa.faults import Endpoint, FaultKind
-from tests.cloud.payments.one_shop import free_port
 from tests.cloud.payments.test_call_worker import change_credential
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import PRICE, World
+from tests.programs import free_port
 
 
 def code_of(answer: Any) -> tuple[int, str]:

@@ -34,10 +34,10 @@ from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.fleet.fleet_texts import FLEET, with_line
 from tests.cloud.payments.custom_till import SECRET as AGREED
 from tests.cloud.payments.custom_till import a_custom_till
-from tests.cloud.payments.one_shop import free_port
 from tests.cloud.payments.scripted_provider import Answer, says, scripted_provider, self_signed
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import ACCOUNT, World
+from tests.programs import free_port
 
 SHOP_SECRET = "live_MARKER-of-the-shop"
 NEXT_SECRET = "live_MARKER-of-the-next-key"

@@ -12,11 +12,11 @@ from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.unplaced import ADOPT_FOR_S
 from simulator.yookassa import Shop as SimulatedShop
 from simulator.yookassa.faults import Endpoint, FaultKind
-from tests.cloud.payments.one_shop import free_port
 from tests.cloud.payments.scripted_provider import says, scripted_provider
 from tests.cloud.payments.test_call_worker import change_credential
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import ACCOUNT, PRICE, SHOP_SECRET, World
+from tests.programs import free_port
 
 pytestmark = pytest.mark.any_database
 

@@ -22,6 +22,7 @@ from cloud.wiring import Cloud, build
 from simulator.broker.server import Broker
 from simulator.yookassa import Shop, YooKassaSimulator
 from tests.cloud.courier.rig import Machine
+from tests.cloud.tills import opened
 from tests.cloud.worlds import SECRET_KEY, World
 from tests.waiting import wait_until
 
@@ -118,7 +119,7 @@ class Market:
         client = self.app.test_client()
         scan = {"deviceUuid": device, "drinkNo": "latte", "size": "1", "uuid": order_id}
         assert client.get("/v1/pay", query_string=scan).status_code == 302
-        answer = client.post("/v1/initiate-payment", json={"order_id": order_id})
+        answer = opened(lambda: client.post("/v1/initiate-payment", json={"order_id": order_id}))
         assert answer.status_code == 200, answer.text
         return order_id
 

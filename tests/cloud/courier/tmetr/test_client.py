@@ -15,6 +15,7 @@ from simulator.tmetr import Machine, TmetrSimulator
 from simulator.tmetr.faults import Endpoint, FaultKind
 from tests.cloud.worlds import START
 from tests.programs import free_port
+from tests.waiting import wait_until
 
 LATTE = MakeOrder("m-1", "o/1 ü", "latte", 2, 17900)
 
@@ -119,7 +120,7 @@ def test_after_the_command_has_left_a_broken_answer_proves_nothing(
 def test_an_answer_that_does_not_come_proves_nothing(tmetr: TmetrSimulator) -> None:
     tmetr.fault(FaultKind.HANG, Endpoint.MAKE, after_act=True)
     assert isinstance(client_of(tmetr.url, answer_s=0.2).make(LATTE), Unknown)
-    assert len(tmetr.cups()) == 1
+    wait_until(tmetr.cups, what="the cup")
 
 
 @pytest.mark.parametrize("said", [b"", b"garbage\r\n\r\n", b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n",

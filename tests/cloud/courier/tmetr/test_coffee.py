@@ -16,6 +16,7 @@ from tests.cloud.courier.tmetr_rig import TmetrRig, a_tmetr_rig, failure_told
 from tests.cloud.tills import Till
 from tests.cloud.worlds import DEVICE, PRICE
 from tests.programs import free_port
+from tests.waiting import wait_until
 
 PUBLIC_URL = "https://coffee.example.org"
 
@@ -97,6 +98,7 @@ def test_an_answer_that_never_came_the_money_goes_back_after_the_grace_and_nothi
     till: Till, rig: TmetrRig, poured: bool
 ) -> None:
     rig.tmetr.fault(FaultKind.HANG, Endpoint.MAKE, after_act=poured)
+    rig.be_hasty()
     order_id = till.paid()
     pass_time(till, rig, 0)
     order = till.world.order(order_id)
@@ -105,6 +107,7 @@ def test_an_answer_that_never_came_the_money_goes_back_after_the_grace_and_nothi
     for _ in range(4):
         pass_time(till, rig, 100)
     assert till.world.ledger(order_id) == {"held": PRICE, "canceled": PRICE}
+    wait_until(rig.makes, what="what was asked to come in")
     assert rig.makes() == 1
 
 

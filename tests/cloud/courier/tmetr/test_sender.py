@@ -167,6 +167,8 @@ def test_a_command_that_may_have_been_heard_is_uncertain_and_never_sent_again(
 ) -> None:
     rig = sqlite_rig
     rig.tmetr.fault(kind, Endpoint.MAKE, after_act=after_act)
+    if kind is FaultKind.HANG:
+        rig.be_hasty()
     order_id = rig.world.pay()
     with caplog.at_level(logging.ERROR):
         rig.send()
@@ -178,6 +180,7 @@ def test_a_command_that_may_have_been_heard_is_uncertain_and_never_sent_again(
         rig.send(20)
     rig.world.wait(rig.world.rules.uncertain_grace_s)
     rig.send(1)
+    wait_until(rig.makes, what="what was asked to come in")
     assert rig.makes() == 1
     assert len(rig.tmetr.cups(order_id)) <= 1
     assert rig.world.order(order_id).return_after is None, "the money is on its way back"

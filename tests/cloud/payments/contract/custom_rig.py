@@ -80,7 +80,7 @@ class CustomRig:
         client = WithBuyer(
             shop, self._addresses(shop), books, user_agent="CoffeeRelay/contract",
             callback_url=f"https://coffee.example.org{self.notification_path}", act_timeout_s=patience_s,
-            ask_timeout_s=patience_s, bucket=TokenBucket(1e6, 1e6), breaker=CircuitBreaker(failures=1000),
+            ask_timeout_s=30.0, bucket=TokenBucket(1e6, 1e6), breaker=CircuitBreaker(failures=1000),
             now=self.clock,
         )  # fmt: skip
         self._clients.append(client)

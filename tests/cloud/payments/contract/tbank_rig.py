@@ -54,7 +54,7 @@ class TBankRig:
             ledger=books,
             notification_url=NEWS_URL,
             act_timeout_s=patience_s,
-            ask_timeout_s=patience_s,
+            ask_timeout_s=30.0,
             bucket=TokenBucket(1e6, 1e6),
             breaker=CircuitBreaker(failures=1000),
             now=self._clock,

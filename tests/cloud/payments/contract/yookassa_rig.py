@@ -45,7 +45,7 @@ class YooKassaRig:
             self.wire.url,
             user_agent="CoffeeRelay/contract",
             post_read_timeout_s=patience_s,
-            get_read_timeout_s=patience_s,
+            get_read_timeout_s=30.0,
             bucket=TokenBucket(1e6, 1e6),
             breaker=CircuitBreaker(failures=1000),
         )

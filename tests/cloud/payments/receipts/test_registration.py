@@ -17,9 +17,9 @@ from cloud.settings import Settings
 from simulator.yookassa.faults import Endpoint, FaultKind
 from simulator.yookassa.state import Status
 from tests.cloud.payments.fiscal_till import BUYER, CONTACT, FiscalTill, a_fiscal_till
-from tests.cloud.payments.one_shop import free_port
 from tests.cloud.payments.test_checkout import code_of
 from tests.cloud.worlds import DEVICE, PRICE, SECRET_KEY, World
+from tests.programs import free_port
 
 pytestmark = pytest.mark.any_database
 

@@ -39,6 +39,11 @@ def environ(till: Till) -> dict[str, str]:
     }
 
 
+def sold_on(till: Till) -> str:
+    """Not `today`, which may have become another day meanwhile."""
+    return Day.of(till.world.now).date.isoformat()
+
+
 def run(till: Till, *arguments: str) -> Result:
     return CliRunner().invoke(main, [*arguments], env=environ(till))
 
@@ -50,7 +55,7 @@ def told(till: Till, *arguments: str) -> tuple[int, dict[str, Any]]:
 
 def test_a_clean_day_ends_well(real_till: Till) -> None:
     sold(real_till)
-    command = [sys.executable, "-m", "cloud", "reconcile", "--day", "today"]
+    command = [sys.executable, "-m", "cloud", "reconcile", "--day", sold_on(real_till)]
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ | environ(real_till), capture_output=True, text=True, check=False
     )
@@ -65,7 +70,7 @@ def test_a_difference_is_told_with_what_to_do_and_ends_badly(real_till: Till) ->
     order_id = sold(real_till)
     change_payment(real_till, order_id, captured=PRICE - 100)
     refund_in_cabinet(real_till, order_id, "50.00")
-    done = run(real_till, "reconcile", "--day", Day.of(real_till.world.now).date.isoformat())
+    done = run(real_till, "reconcile", "--day", sold_on(real_till))
     assert done.exit_code == BAD, done.stderr
     assert f"UNEXPLAINED  amount_differs  order {order_id}" in done.stdout
     assert "here 178.00, there 179.00" in done.stdout
@@ -80,7 +85,7 @@ def test_a_difference_is_told_with_what_to_do_and_ends_badly(real_till: Till) ->
 def test_a_program_reads_it_as_json(real_till: Till) -> None:
     order_id = sold(real_till)
     change_payment(real_till, order_id, captured=1)
-    code, answer = told(real_till, "reconcile", "--day", "today", "--merchant", "north")
+    code, answer = told(real_till, "reconcile", "--day", sold_on(real_till), "--merchant", "north")
     assert (code, answer["clean"], answer["zone"]) == (BAD, False, "Europe/Moscow")
     [shop], [machines] = answer["shops"], answer["machines"]
     [found] = shop["findings"]
@@ -117,7 +122,7 @@ def test_money_only_reconciliation_sees_is_at_risk_until_a_person_has_looked(rea
     """Regression: a return cancelled later at the provider was named in the night, and no money was at risk."""
     order_id = sold(real_till)
     real_till.world.refunded(real_till.world.payment(order_id).id, "rf-cancelled-later")
-    run(real_till, "reconcile", "--day", "today")
+    run(real_till, "reconcile", "--day", sold_on(real_till))
     code, answer = told(real_till, "at-risk")
     [action], [difference] = answer["actions"], answer["differences"]
     assert (code, answer["kopecks"], action["action"]) == (BAD, PRICE, "difference")

@@ -14,7 +14,7 @@ from cloud.payments.provider import CaptureMode, Operation, PreparedCall, Provid
 from cloud.payments.rate import TokenBucket
 from cloud.payments.yookassa.client import YooKassaClient
 from tests.cloud.payments.contract.counter import paid
-from tests.cloud.payments.one_shop import COFFEE, ID, SECRET, SHOP, Connect, free_port
+from tests.cloud.payments.one_shop import COFFEE, ID, SECRET, SHOP, Connect
 from tests.cloud.payments.samples_on_disk import PENDING, sample
 from tests.cloud.payments.scripted_provider import (
     Answer,
@@ -22,6 +22,7 @@ from tests.cloud.payments.scripted_provider import (
     ScriptedProvider,
     says,
 )
+from tests.programs import free_port
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from cloud.payments.provider import PreparedCall, Shop
 from cloud.payments.rate import CircuitBreaker
 from cloud.payments.transport import MAX_ANSWER_BYTES, Question, Transport
 from cloud.payments.yookassa.client import YooKassaClient
-from tests.cloud.payments.one_shop import COFFEE, ID, SECRET, SHOP, Connect, free_port
+from tests.cloud.payments.one_shop import COFFEE, ID, SECRET, SHOP, Connect
 from tests.cloud.payments.samples_on_disk import names, sample
 from tests.cloud.payments.scripted_provider import (
     Answer,
@@ -21,6 +21,8 @@ from tests.cloud.payments.scripted_provider import (
     scripted_provider,
     self_signed,
 )
+from tests.programs import free_port
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize("name", [name for name in names("errors") if "/400-" in name])
@@ -154,7 +156,7 @@ def test_silence_is_unknown_after_the_read_timeout(yookassa: ScriptedProvider, c
     client = connect(timeout_s=0.05)
     assert isinstance(client.send(client.prepare_create(COFFEE, "k")), Unknown)
     assert isinstance(client.fetch(ID), Unknown)
-    assert len(yookassa.requests) == 2
+    wait_until(lambda: len(yookassa.requests) == 2, what="both questions")
 
 
 DRIPPING = {
@@ -174,7 +176,7 @@ def test_an_answer_that_drips_is_given_up_when_the_whole_is_late(
     assert isinstance(client.send(client.prepare_create(COFFEE, "k")), Unknown)
     assert isinstance(client.fetch(ID), Unknown)
     assert all(yookassa.hung_up.acquire(timeout=30) for _ in range(2)), "we have left, it would drip on"
-    assert isinstance(client.fetch(ID), Ok), "the client works on afterwards"
+    wait_until(lambda: isinstance(client.fetch(ID), Ok), what="an answer in time: the client works on afterwards")
 
 
 def test_a_redirect_is_not_followed(yookassa: ScriptedProvider, client: YooKassaClient, create: PreparedCall) -> None:
