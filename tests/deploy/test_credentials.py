@@ -142,6 +142,7 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
+@pytest.mark.long
 def test_a_command_by_hand_has_the_secrets_that_the_units_have(host: Host) -> None:
     by_hand = BY_SYSTEMD.removesuffix("coffee_cloud check")
     with pytest.raises(AssertionError, match="COFFEE_SECRET_KEY must be"):
@@ -152,6 +153,7 @@ def test_a_command_by_hand_has_the_secrets_that_the_units_have(host: Host) -> No
         host.run(by_hand, "coffee_cloud revoke nobody")
 
 
+@pytest.mark.long
 def test_the_trial_has_the_secrets_that_the_units_have(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """Regression: it ended with "Settings are wrong" on a new host, and added the first user again on an old one."""
     module = trial()
@@ -160,6 +162,7 @@ def test_the_trial_has_the_secrets_that_the_units_have(host: Host, monkeypatch: 
     assert "o@a.example" in host.run(shlex.join(module.as_coffee_cloud("user", "list")))
 
 
+@pytest.mark.long
 def test_the_secret_key_is_changed_where_it_is_a_credential(host: Host) -> None:
     """By the same steps, with functions for files."""
     known = (BY_LINES, BY_SYSTEMD.replace("coffee_cloud check", "coffee_cloud migrate"), BY_FILES)

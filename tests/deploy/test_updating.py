@@ -64,6 +64,7 @@ def host(tmp_path: Path, checkout: Path) -> Host:
     return Host(tmp_path, checkout)
 
 
+@pytest.mark.long
 def test_the_steps_install_what_the_checkout_holds(checkout: Path, host: Host) -> None:
     steps = blocks(section(OPERATIONS, "Updating"))[0]
     requirements, wheel = host.installed(steps)
@@ -76,6 +77,7 @@ def test_the_steps_install_what_the_checkout_holds(checkout: Path, host: Host) -
     assert [words for words in host.asked if words[0] != "pause"] == [migrated, restarted]
 
 
+@pytest.mark.long
 def test_a_first_installation_needs_the_checkout_and_what_it_has_installed(checkout: Path, host: Host) -> None:
     for made_before in ("deploy/wheel", "build"):
         shutil.rmtree(checkout / made_before)

@@ -10,6 +10,7 @@ from tests.system.promises import wait_kept
 from tests.system.restartable import wait_who_says
 from tests.system.world import World
 
+pytestmark = pytest.mark.long
 PATIENT = {"COFFEE_MAKE_DEADLINE_S": "30", "COFFEE_ACK_TIMEOUT_S": "40", "COFFEE_MAKE_TIMEOUT_S": "60"}
 """As long as in earnest, nearly: the way through another node is found within seconds."""
 
