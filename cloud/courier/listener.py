@@ -120,7 +120,7 @@ class Listener:
         self._try_at = now + HELD_AGAIN
         for one in list(self._held):
             try:
-                self._database.transact(
+                is_whole = self._database.transact(
                     self._handle, one.device_uuid, one.message, self._clock(), waits_for_locks=False
                 )
             except Held:
@@ -132,6 +132,8 @@ class Listener:
             else:
                 self._answer([one])
                 self._count([one])
+                if not is_whole:
+                    self._note_senseless()
             self._held.remove(one)
 
     def _arrived(self) -> list[Received]:
@@ -158,7 +160,7 @@ class Listener:
         Returns those that must wait for somebody who holds their rows.
         """
         now = self._clock()
-        stored: deque[tuple[ParsedReport, Callable[[], None]]] = deque()
+        stored: deque[tuple[ParsedReport, Callable[[], bool]]] = deque()
         for one in reports:
             work, key = (self._handle, one.device_uuid, one.message, now), _locked_by(one.device_uuid, one.message)
             if isinstance(one.message, ProbeReply):
@@ -168,7 +170,8 @@ class Listener:
         held = []
         for one, end in stored:
             try:
-                end()
+                if not end():
+                    self._note_senseless()
             except Exception as error:
                 if is_senseless(error):
                     self._not_taken_in(one, error)
@@ -192,7 +195,8 @@ class Listener:
             if received.arrived:
                 self._counts.observe(WAIT_SECONDS, now - received.arrived, kind_of(message))
 
-    def _handle(self, tx: Transaction, device_uuid: str, message: Message, now: datetime) -> None:
+    def _handle(self, tx: Transaction, device_uuid: str, message: Message, now: datetime) -> bool:
+        """Whether it was taken in whole."""
         match message:
             case Accepted() | Progress() | Outcome() if device_jobs.is_test_cup(message):
                 device_jobs.cup_reported(tx, device_uuid, message, now)
@@ -201,7 +205,7 @@ class Listener:
             case Progress():
                 making.record_progress(tx, device_uuid, message, self._rules, now)
             case Outcome():
-                making.record_outcome(tx, device_uuid, message, self._rules, now)
+                return making.record_outcome(tx, device_uuid, message, self._rules, now)
             case Event():
                 machine_events.keep(tx, device_uuid, message, now)
             case ProbeReply():
@@ -209,6 +213,7 @@ class Listener:
                 probes.answered(tx, device_uuid, message.probe_id, why, now)
             case Answer() | Unsupported():
                 device_jobs.answered(tx, device_uuid, message, now)
+        return True
 
     def _answer(self, reports: Sequence[ParsedReport]) -> None:
         """After the commit, tell devices what we hold, and the time to those that ask."""

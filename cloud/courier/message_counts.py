@@ -11,7 +11,7 @@ WAIT_SECONDS = Histogram(
 )
 SENSELESS = Counter(
     "coffee_machine_messages_senseless_total",
-    "Messages that could not be read or taken in, and were dropped, by the queue they came through.",
+    "Messages that could not be read or taken in, or were more than is kept, and were dropped, by their queue.",
     ("queue",),
     known=(("reports",), ("presence",)),
 )

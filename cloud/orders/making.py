@@ -15,13 +15,14 @@ from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
 from cloud.orders import carriers, order_tasks, restores, trusted_outcome
 from cloud.orders.locked_order import LockedOrder, lock_order
+from cloud.orders.machine_words import MOST_WORDS, is_always_written
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.order_limits import OrderLimits, seconds
 from cloud.orders.outbox import SET_BACK
 from cloud.orders.owed_tasks import is_paid_for, money_is_gone, settle_as_poured, settle_money
 from cloud.orders.self_closing import close_what_fails
 from cloud.orders.states import DONE, EXPIRED, ON_ITS_WAY, TOLD_LATE, Event, Status
-from cloud.orders.status_change import add_note, apply_event, log, mark_changed
+from cloud.orders.status_change import add_note, apply_event, lines_of, log, mark_changed
 from cloud.orders.tasks import Lane, Task
 from protocol.messages import Accepted, Asked, Outcome, Progress
 from protocol.reasons import AgentCode, DoubtCode, Phase, Result, Spout
@@ -137,34 +138,50 @@ def _mark_taken(locked: LockedOrder, issued: MakeCommand, rules: OrderLimits, no
         locked.order.due_at = now + seconds(rules.make_timeout_s)
 
 
-def record_outcome(tx: Transaction, device_uuid: str, said: Outcome, rules: OrderLimits, now: datetime) -> None:
+def record_outcome(tx: Transaction, device_uuid: str, said: Outcome, rules: OrderLimits, now: datetime) -> bool:
     """Record what physically happened. A higher revision corrects an earlier one; the same again changes nothing.
 
     An outcome of an unknown command is kept: a database put back to an earlier state may find the order again.
+    False where the history had no room for it: only its command holds it, and nothing follows.
     """
     known = _of_device(tx, device_uuid, said)
     if known is None:
         restores.keep_unclaimed(tx, device_uuid, said, now)
-        return
+        return True
     locked, issued = known
     if issued.result == Result.DONE or not _is_news(issued, said):
-        return
+        return True
     issued.live, issued.finished_at, issued.revision = False, now, said.revision
     issued.result, issued.code, issued.out = said.result.value, said.code, said.out.value
     issued.evidence = msgspec.to_builtins(said.evidence)
     order_tasks.finish_tasks(locked, SENDINGS, issued.id, now)
-    if trusted_outcome.is_to_be_trusted(tx, device_uuid, said) and trusted_outcome.trust(locked, now):
-        return
     event, reason = _meaning_to(locked, issued, said)
     ends_restore = _awaits_word_since_restore(locked.order)
+    if not ends_restore and _is_one_too_many(locked, event, said):
+        return False
+    if trusted_outcome.is_to_be_trusted(tx, device_uuid, said) and trusted_outcome.trust(locked, now):
+        return True
     locked.order.restored_at = None
     was_given_up = locked.order.status == Status.MAKE_FAILED
     if not apply_event(locked, event, "device", now, reason, issued.evidence) and not ends_restore:
-        return
+        return True
     if event is Event.MACHINE_DONE:
         _finish_poured(locked, TOLD_LATE if was_given_up else DONE, now)
     else:
         _fail_order(locked, rules, now, uncertain=event is Event.MACHINE_UNSURE)
+    return True
+
+
+def _is_one_too_many(locked: LockedOrder, event: Event, said: Outcome) -> bool:
+    """The history has no room for it, and need not have. An outcome that is waited for costs no look."""
+    order = locked.order
+    if is_always_written(Status(order.status), event, said.revision, uncertain=order.uncertain):
+        return False
+    if lines_of(locked, "device", MOST_WORDS) < MOST_WORDS:
+        return False
+    facts = {"order_id": order.id, "device": order.device_uuid, "revision": said.revision}
+    locked.tx.log_after_commit(log.warning, "more words of a machine than its order's history takes in", extra=facts)
+    return True
 
 
 def _awaits_word_since_restore(order: Order) -> bool:

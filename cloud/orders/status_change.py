@@ -4,6 +4,8 @@ import logging
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
+
 from cloud.database.plain_rows import fresh
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import OrderChange
@@ -45,6 +47,12 @@ def add_note(locked: LockedOrder, event: str, actor: str, now: datetime, reason:
     """A line in the history of what leaves the status as it is."""
     mark_changed(locked)
     _write(locked, event, actor, now, locked.order.status, reason, evidence)
+
+
+def lines_of(locked: LockedOrder, actor: str, most: int) -> int:
+    """How many lines of its history are about what this one did or said; no more than `most` are looked at."""
+    theirs = select(OrderChange.id).where(OrderChange.order_id == locked.order.id, OrderChange.actor == actor)
+    return len(locked.tx.session.scalars(theirs.limit(most)).all())
 
 
 def _write(locked: LockedOrder, event: str, actor: str, now: datetime, before: str, reason: str,

@@ -13,6 +13,7 @@ from cloud.fleet.machine_events import latest
 from cloud.fleet.models import DeviceLive
 from cloud.orders import making
 from cloud.orders.deadlines import Deadlines
+from cloud.orders.machine_words import MOST_WORDS
 from cloud.orders.tasks import Task
 from protocol.messages import (
     Accepted,
@@ -108,6 +109,22 @@ def test_a_repeat_is_receipted_again_and_changes_nothing(rig: Rig) -> None:
 
 
 @pytest.mark.any_database
+def test_words_the_history_has_no_room_for_are_receipted_and_counted(rig: Rig) -> None:
+    """A stolen machine: many at once share a transaction, and each of them counts."""
+    machine, order_id = rig.machine(), sent_order(rig)
+    for number in range(1, 101):
+        doubt = outcome(rig, order_id, Result.UNKNOWN, f"o-{number}", revision=number * 9_999)
+        machine.say(doubt)
+    rig.hear_until(lambda: len(receipted(machine)) == 100, "they would be repeated for ever otherwise")
+    told = [change for change in rig.world.history(order_id) if change.actor == "device"]
+    assert len(told) == MOST_WORDS
+    assert rig.senseless("reports") == 100 - MOST_WORDS
+    assert rig.world.command(order_id).revision == 999_900, "the newest is kept"
+    machine.say(outcome(rig, order_id, message_id="o-done", revision=1_000_000))
+    rig.hear_until(lambda: rig.world.status(order_id) == "successful")
+
+
+@pytest.mark.any_database
 def test_another_devices_command_is_nobodys_to_report(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     liar, order_id = rig.machine(OTHER_DEVICE), sent_order(rig)
     liar.say(outcome(rig, order_id))
@@ -181,10 +198,10 @@ def test_one_message_our_own_code_cannot_take_keeps_no_other_back(
     machine, first, second = rig.machine(), sent_order(rig), sent_order(rig)
     report = making.record_outcome
 
-    def choke(session: Any, device: str, said: Outcome, *rest: Any) -> None:
+    def choke(session: Any, device: str, said: Outcome, *rest: Any) -> bool:
         if said.order_id == first:
             raise ValueError("a bug of ours")
-        report(session, device, said, *rest)
+        return report(session, device, said, *rest)
 
     mocker.patch.object(making, "record_outcome", side_effect=choke)
     for order_id in (first, second):
