@@ -71,7 +71,7 @@ class _Follower:
         self._key = ""
 
     def events(self, known: int | None) -> Iterator[str]:
-        """What the reader has not seen, as it happens; `known` is the version it has."""
+        """What the reader has not seen, as it happens; `known` is the version it has: of a return it tells nothing."""
         yield f"retry: {BROWSER_RETRY_MS}\n\n"
         with self._services.versions.follow(self._order_id) as follower:
             yield from self._follow(follower, known)
@@ -85,7 +85,8 @@ class _Follower:
                 return
             follower.seen(view.version)
             data = encoded(view, self._language).decode()
-            if data != told and (told or view.version != known):
+            may_be_news = view.version != known or view.money_back is not None
+            if data != told and (told or may_be_news):
                 yield self._news(view, data)
             told = data
             if view.is_final and not view.returning:

@@ -37,7 +37,7 @@ def _where(condition: str, on_sqlite: str = "") -> dict[str, Any]:
 
 
 class Order(Base):
-    """One drink asked for. `version` grows with every visible change; `due_at` is when its status must have moved."""
+    """One drink asked for. `version` grows with its changes, a return's aside; by `due_at` its status moves."""
 
     __tablename__ = "orders"
     __table_args__ = (

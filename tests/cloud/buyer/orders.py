@@ -19,7 +19,7 @@ from cloud.orders.order_limits import OrderLimits
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.paying import Account
 from cloud.orders.scanning import Scan
-from cloud.orders.tasks import RETURNS
+from cloud.orders.tasks import DONE, RETURNS
 from protocol.messages import Accepted, Outcome, Progress
 from protocol.reasons import Result, Spout, Stage
 from tests.cloud.worlds import publish
@@ -223,12 +223,16 @@ class Orders:
     def returned(self, order_id: str) -> str:
         """The provider has given the money back, and we have heard of it."""
         payment = self.payments(order_id)[-1]
-        self.database.transact(_settle_returns, order_id, self.clock())
+        self.return_ends(order_id, DONE)
         if payment.captured:
             self.database.transact(paying.record_refund_succeeded, payment.id, "r-1", payment.captured, self.clock())
         else:
             self.answered(order_id, PaymentState.CANCELED)
         return order_id
+
+    def return_ends(self, order_id: str, verdict: str) -> None:
+        """The call that was to give the money back has come to this."""
+        self.database.transact(_settle_returns, order_id, verdict, self.clock())
 
     def payments(self, order_id: str) -> list[Payment]:
         with self.database.read() as session:
@@ -254,11 +258,11 @@ class Orders:
         self.database.transact(paying.record_payment_answer, payment.id, told, RULES, self.clock(), refunds)
 
 
-def _settle_returns(tx: Transaction, order_id: str, now: datetime) -> None:
+def _settle_returns(tx: Transaction, order_id: str, verdict: str, now: datetime) -> None:
     returns = select(OutboxRow).where(OutboxRow.order_id == order_id, OutboxRow.task.in_(RETURNS))
     for row in tx.session.scalars(returns):
         if row.settled_at is None:
-            row.attempts, row.first_tried_at, row.settled_at, row.verdict = 1, now, now, "done"
+            row.attempts, row.first_tried_at, row.settled_at, row.verdict = 1, now, now, verdict
     assert tx.session.scalars(select(OutboxRow).where(OutboxRow.order_id == order_id)).all()
 
 

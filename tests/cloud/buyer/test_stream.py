@@ -18,9 +18,11 @@ from cloud.buyer.order_view import CHECKING, RESERVED
 from cloud.buyer.page_state import page_state
 from cloud.buyer.services import Services
 from cloud.fleet.availability import OFFLINE
+from cloud.orders import making, paying
 from cloud.orders.states import FINAL
+from cloud.orders.tasks import BY_HAND, DONE
 from protocol.reasons import RejectCode, Result, Spout, Stage
-from tests.cloud.buyer.orders import Orders
+from tests.cloud.buyer.orders import RULES, Orders
 from tests.waiting import wait_until
 
 
@@ -179,6 +181,43 @@ def test_a_stream_lasts_until_the_money_is_back(orders: Orders, follow: Follow) 
 
         wait_until(lambda: reader.over, what="the end")
         assert reader.told(-2)["return"]["status"] == "done"
+
+
+def grace_ends(orders: Orders) -> None:
+    orders.clock.forward(RULES.uncertain_grace_s + 1)
+    orders.database.transact(making.end_grace, "o-1", RULES, orders.clock())
+
+
+def a_person_takes_over(orders: Orders) -> None:
+    grace_ends(orders)
+    orders.return_ends("o-1", BY_HAND)
+
+
+@pytest.mark.parametrize("moves", [grace_ends, a_person_takes_over])
+def test_a_return_that_moved_while_the_line_was_down_is_told(
+    orders: Orders, follow: Follow, moves: Callable[[Orders], None]
+) -> None:
+    """It may move without the order's version."""
+    orders.uncertain()
+    version = str(orders.order("o-1").version)
+    moves(orders)
+    with follow("o-1", last_seen=version) as reader:
+        wait_until(lambda: reader.events, what="the return as it is now")
+        assert reader.told()["return"]["status"] == "in_progress"
+        assert (reader.told()["return"]["expected_by"] is None) is (moves is a_person_takes_over)
+
+
+def test_a_return_that_ended_while_the_line_was_down_is_told_before_the_end(orders: Orders, follow: Follow) -> None:
+    """Found by asking, the refund was in our books before the answer to our own call was."""
+    orders.make_failed()
+    payment = orders.payments("o-1")[-1]
+    orders.database.transact(paying.record_refund_succeeded, payment.id, "r-1", payment.captured, orders.clock())
+    version = str(orders.order("o-1").version)
+    orders.return_ends("o-1", DONE)
+    with follow("o-1", last_seen=version) as reader:
+        wait_until(lambda: reader.over, what="the end")
+    assert [event.get("event") for event in reader.events] == [None, "end"]
+    assert reader.told(0)["return"]["status"] == "done"
 
 
 def test_any_order_id_can_be_followed(orders: Orders, follow: Follow) -> None:
