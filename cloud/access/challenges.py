@@ -4,19 +4,21 @@ import secrets
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, and_, delete, select
 from webauthn.helpers import bytes_to_base64url
 
 from cloud.access.models import LoginChallenge
 from cloud.access.tokens import hashed
 from cloud.database.transaction import Transaction
-from cloud.http.addresses import home_of
+from cloud.http.addresses import home_of, network_of
 
 LIVES = timedelta(minutes=3)
 VOUCHING_LIVES = timedelta(minutes=10)
 """A person logs in at the identity provider meanwhile."""
 OF_ONE_ADDRESS, OF_ALL = 20, 5000
-"""Open questions of one address (of IPv6 a /64), and of all; one more drives out the oldest: nobody fills the table."""
+"""Open questions of a purpose to strangers, of one address (of IPv6 a /48) and in all: nobody fills the table."""
+OF_ONE_SESSION = 5
+"""Open questions of a purpose to one session; strangers' do not count with them."""
 
 
 class Purpose(StrEnum):
@@ -30,12 +32,22 @@ class Purpose(StrEnum):
     """The answer is an identity provider's."""
 
 
+OF_STRANGERS = frozenset({Purpose.ENTER, Purpose.VOUCH})
+"""Asked of a browser of whom nothing is known; the others are asked in a session."""
+
+
 def ask(tx: Transaction, purpose: Purpose, holder: str, address: str, now: datetime) -> bytes:
-    """Ask a new question. `holder`: the session, or browser, whose answer alone will be taken."""
+    """Ask a new question. `holder`: the session, or browser, whose answer alone will be taken.
+
+    Where there are too many it drives out the oldest of its purpose, and none of another.
+    """
     tx.session.execute(delete(LoginChallenge).where(LoginChallenge.expires_at <= now))
-    _make_room(tx, OF_ALL)
-    home = home_of(address)
-    _make_room(tx, OF_ONE_ADDRESS, home)
+    its_own, home = LoginChallenge.purpose == purpose, network_of(address) or home_of(address)
+    if purpose in OF_STRANGERS:
+        _make_room(tx, OF_ALL, its_own)
+        _make_room(tx, OF_ONE_ADDRESS, and_(its_own, LoginChallenge.asked_from == home))
+    else:
+        _make_room(tx, OF_ONE_SESSION, and_(its_own, LoginChallenge.holder == hashed(holder)))
     challenge = secrets.token_bytes(32)
     row = LoginChallenge(
         challenge=hashed(bytes_to_base64url(challenge)), purpose=purpose, holder=hashed(holder),
@@ -56,10 +68,9 @@ def take(tx: Transaction, challenge: str, purpose: Purpose, holder: str, now: da
     return row.expires_at > now
 
 
-def _make_room(tx: Transaction, most: int, home: str | None = None) -> None:
-    query = select(LoginChallenge.challenge).order_by(LoginChallenge.expires_at.desc())
-    if home is not None:
-        query = query.where(LoginChallenge.asked_from == home)
-    over = tx.session.scalars(query.offset(most - 1)).all()
+def _make_room(tx: Transaction, most: int, of: ColumnElement[bool]) -> None:
+    """Room for one more of a purpose, whose questions all live equally long: the first to expire was asked first."""
+    newest_first = select(LoginChallenge.challenge).where(of).order_by(LoginChallenge.expires_at.desc())
+    over = tx.session.scalars(newest_first.offset(most - 1)).all()
     if over:
         tx.session.execute(delete(LoginChallenge).where(LoginChallenge.challenge.in_(over)))

@@ -95,15 +95,6 @@ class _Seat:
             give_back(self._home)
 
 
-def network_of(address: str) -> str:
-    """The IPv6 network one customer may have whole, as one address; "" (no limit) of anything else."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return ""
-    return str(ipaddress.ip_network((parsed, 48), strict=False).network_address) if parsed.version == 6 else ""
-
-
 def region_of(address: str) -> str:
     """A part of the net as one provider has it, of IPv4 a /16, of IPv6 a /32; "" of what is no address."""
     try:

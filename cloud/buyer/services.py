@@ -14,7 +14,7 @@ from cloud.buyer.brew_time_estimate import BrewTimeEstimates
 from cloud.buyer.capability import COOKIE, KEPT_FOR, Capability, Scanned, Seal, may_speak, why_no_pour
 from cloud.buyer.errors import Trouble, wants_json
 from cloud.buyer.forecast import with_forecast
-from cloud.buyer.limits import RateLimit, Seats, network_of, region_of
+from cloud.buyer.limits import RateLimit, Seats, region_of
 from cloud.buyer.order_reader import OrderReader
 from cloud.buyer.order_view import OrderView
 from cloud.buyer.qr import can_be_id
@@ -23,7 +23,7 @@ from cloud.buyer.versions import Versions
 from cloud.database.database import Database
 from cloud.fleet.models import Device
 from cloud.fleet.qr_key import QrKeys
-from cloud.http.addresses import home_of
+from cloud.http.addresses import home_of, network_of
 from cloud.orders.forgetting import ForgottenOrder
 from cloud.orders.models import Order
 from cloud.orders.order_ids import SIGNED

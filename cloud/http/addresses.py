@@ -87,6 +87,15 @@ def home_of(address: str) -> str:
     return str(ip_network((parsed, 64), strict=False)) if parsed.version == 6 else str(parsed)
 
 
+def network_of(address: str) -> str:
+    """The IPv6 network one customer may have whole, as one address; "" (no limit) of anything else."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return ""
+    return str(ip_network((parsed, 48), strict=False).network_address) if parsed.version == 6 else ""
+
+
 def is_public(address: str) -> bool:
     """Whether it is of the public net: no address of this host, of our own network, or of nobody."""
     try:

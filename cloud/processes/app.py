@@ -14,14 +14,14 @@ from cloud.background import heartbeat
 from cloud.background.loops import ThreadPool
 from cloud.buyer import render_error, render_http_error
 from cloud.buyer.capability import Seal
-from cloud.buyer.limits import RateLimit, network_of
+from cloud.buyer.limits import RateLimit
 from cloud.buyer.status_endpoint import ROUTE as STATUS_ROUTE
 from cloud.console import create_blueprint as create_console
 from cloud.courier import enrolment_route
 from cloud.courier.tmetr.price import TmetrPrices
 from cloud.fleet.models import Control
 from cloud.fleet.qr_key import QrKeys
-from cloud.http.addresses import client_address
+from cloud.http.addresses import client_address, network_of
 from cloud.http.request_framing import MAX_BODY
 from cloud.operators import metrics
 from cloud.operators.counted_requests import CountedRequests

@@ -7,8 +7,9 @@ from flask import Blueprint, Response, jsonify
 from sqlalchemy import select
 
 from cloud.background.loops import Clock
-from cloud.buyer.limits import RateLimit, network_of
+from cloud.buyer.limits import RateLimit
 from cloud.database.database import Database
+from cloud.http.addresses import network_of
 from cloud.payments.rate import TokenBucket
 from cloud.releases.models import Release
 from protocol.bundle import number

@@ -111,11 +111,53 @@ def test_strangers_cannot_fill_the_table(world: World, monkeypatch: pytest.Monke
     assert waits(world)
 
 
+@pytest.mark.parametrize("flood", ["of one address", "in all"])
+def test_logins_begun_elsewhere_push_out_no_other_question(
+    world: World, monkeypatch: pytest.MonkeyPatch, flood: str
+) -> None:
+    """Regression: those to the identity provider live longest, so those to authenticators were the first to go."""
+    monkeypatch.setattr(challenges, "OF_ALL", challenges.OF_ONE_ADDRESS + 5)
+
+    def vouch(n: int) -> None:
+        address = "192.0.2.1" if flood == "of one address" else f"192.0.2.{n}"
+        world.database.transact(challenges.ask, Purpose.VOUCH, "x", address, world.now)
+
+    for n in range(challenges.OF_ALL):
+        vouch(n)
+    mine = {
+        purpose: world.database.transact(challenges.ask, purpose, "mine", "192.0.2.1", world.now)
+        for purpose in Purpose
+        if purpose is not Purpose.VOUCH
+    }
+    vouch(challenges.OF_ALL)
+    for purpose, asked in mine.items():
+        assert world.database.transact(challenges.take, bytes_to_base64url(asked), purpose, "mine", world.now), purpose
+
+
+def test_questions_of_a_session_push_out_its_own_oldest_alone(world: World) -> None:
+    def ask(session: str) -> str:
+        world.clock.advance(1)
+        asked = world.database.transact(challenges.ask, Purpose.CONFIRM, session, "192.0.2.1", world.now)
+        return bytes_to_base64url(asked)
+
+    other = ask("other")
+    first, *others, last = [ask("mine") for _ in range(challenges.OF_ONE_SESSION + 1)]
+
+    def take(text: str, session: str = "mine") -> bool:
+        return world.database.transact(challenges.take, text, Purpose.CONFIRM, session, world.now)
+
+    assert take(other, "other")
+    assert [take(text) for text in (first, *others, last)] == [False, *[True] * challenges.OF_ONE_SESSION]
+
+
 def test_questions_of_one_household_push_out_its_own_alone(world: World) -> None:
-    """Regression: each address of an IPv6 network had room for twenty, and one network pushed out everybody's."""
+    """Regression: each address of an IPv6 network had room for twenty, and one network pushed out everybody's.
+
+    One customer may have a /48 whole: it is one address here, as for codes of enrolment.
+    """
     mine = world.database.transact(challenges.ask, Purpose.ENTER, "my browser", "192.0.2.1", world.now)
     for n in range(challenges.OF_ONE_ADDRESS + 5):
-        world.database.transact(challenges.ask, Purpose.ENTER, "x", f"2001:db8::{n + 1:x}", world.now)
+        world.database.transact(challenges.ask, Purpose.ENTER, "x", f"2001:db8:0:{n:x}::1", world.now)
     with world.database.read() as session:
         assert session.scalar(select(func.count()).select_from(LoginChallenge)) == challenges.OF_ONE_ADDRESS + 1
     text = bytes_to_base64url(mine)
