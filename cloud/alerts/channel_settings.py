@@ -4,25 +4,32 @@ import secrets
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from email.utils import parseaddr
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from cloud.access.acts import Act
+from cloud.access.models import JournalRow
 from cloud.alerts.kinds import Severity
 from cloud.alerts.models import AlertMessage, Channel
 from cloud.alerts.sendings import want
 from cloud.alerts.wording import SENTENCES
+from cloud.database import named_lock
 from cloud.database.transaction import Transaction
 from cloud.fleet.locked_secrets import LockedSecret
 from cloud.fleet.vault import Vault
 
 KINDS = ("telegram", "max", "email", "webhook")
 MOST_OF_A_MERCHANT = 20
+TEST, TESTED = "test", {"test": True}
+"""The purpose of a test's message; what the journal says of it, by which tests are counted: a channel may be gone."""
+TESTS_OF_A_CHANNEL, TESTS_OF_A_MERCHANT, COUNTED_FOR = 5, 30, timedelta(hours=1)
+"""An address is written down by anybody's hand: its owner is not to be flooded."""
 
 
 class ChannelWrong(ValueError):
@@ -128,11 +135,34 @@ def remove(tx: Transaction, channel_id: str) -> None:
     tx.session.delete(of_id(tx, channel_id))
 
 
-def test(tx: Transaction, channel_id: str, now: datetime) -> str:
-    """Have a test message sent; its id. One that arrives mends a channel that was broken."""
+def test(tx: Transaction, channel_id: str, now: datetime) -> bool:
+    """Have a test message sent, and tell whether it is a new one: then the caller writes `TESTED` into the journal.
+
+    Of a channel one is under way at a time. One that arrives mends a channel that was broken. Raises `ChannelWrong`.
+    """
     channel = of_id(tx, channel_id)
+    named_lock.hold(tx, f"tests of {channel.merchant_id}")
+    of_channel = (AlertMessage.channel_id == channel_id, AlertMessage.purpose == TEST)
+    waiting = tx.session.scalar(select(AlertMessage).where(*of_channel, AlertMessage.task_due_at.is_not(None)))
+    if waiting is not None:
+        if channel.failing_since is None:  # or it was put off, and the channel set up anew since
+            waiting.not_before = None
+            want(tx, waiting, now, now)
+        return False
+    _not_too_often(tx, channel, now)
     said = SENTENCES[channel.language]
-    return once(tx, channel, "test", said["test.subject"], said["test.text"], now)
+    once(tx, channel, TEST, said["test.subject"], said["test.text"], now)
+    return True
+
+
+def _not_too_often(tx: Transaction, channel: Channel, now: datetime) -> None:
+    tests = select(func.count()).where(
+        JournalRow.merchant_id == channel.merchant_id, JournalRow.at > now - COUNTED_FOR, JournalRow.kind == "channel",
+        JournalRow.act == Act.EDIT_ALERTS, JournalRow.after["test"].as_boolean(),
+    )  # fmt: skip
+    of_channel = tx.session.scalar(tests.where(JournalRow.object_id == channel.id)) or 0
+    if of_channel >= TESTS_OF_A_CHANNEL or (tx.session.scalar(tests) or 0) >= TESTS_OF_A_MERCHANT:
+        raise ChannelWrong("too many tests")
 
 
 def once(tx: Transaction, channel: Channel, purpose: str, subject: str, body: str, now: datetime) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from cloud.alerts import channel_settings, sendings
+from cloud.alerts import channel_settings, fair_claim, sendings
 from cloud.alerts.buttons import ButtonSeal, Press
 from cloud.alerts.channels.http import AGAIN_S
 from cloud.alerts.channels.sender import (
@@ -26,6 +26,8 @@ from cloud.alerts.channels.sender import (
     Why,
 )
 from cloud.alerts.channels.sender import Sending as Outcome
+from cloud.alerts.fair_claim import NOBODYS, Served
+from cloud.alerts.hands import Hands
 from cloud.alerts.incident import Incident
 from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow
 from cloud.alerts.sendings import Sending
@@ -44,13 +46,16 @@ log = logging.getLogger("cloud.alerts")
 
 LEASE_S = 110.0
 """Longer than any sender takes: connecting, asking and answering are bounded (`channels/http.py`, `letters.py`)."""
-AT_ONCE = 12
+ROUNDS = 12
+"""So often a step looks whom else a free hand may serve."""
+OF_A_DIGEST = 12
+"""Troubles of one letter at most."""
 GIVEN_UP_AFTER = timedelta(hours=24)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 15.0, 600.0
 PAUSE_OF_FAILING = 8.0
 """A channel that fails is tried again after this part of the time it has failed."""
-OF_A_CHANNEL_AT_ONCE, TURN = 2, timedelta(seconds=2)
-"""So many messages of one channel are sent at a time; the others' turn comes so much later."""
+TURN = timedelta(seconds=2)
+"""So long before what has failed the others of its channel are tried."""
 LONGEST_ASKED_FOR = timedelta(hours=1)
 """A channel that asks us to wait longer is asked again after this: it may name any number."""
 
@@ -61,6 +66,8 @@ class _Job:
 
     sending: Sending
     channel_id: str
+    owner: str
+    """The merchant whose channel it is, or the platform."""
     kind: str
     address: Address | None
     """None: what signs what goes there cannot be read."""
@@ -92,27 +99,40 @@ class Notifier:
         self._seal = seal
         self._console_url = console_url
         self._owner = owner
-        self._pool = pool
+        self._hands = Hands(pool)
         self._clock = clock
 
     def step(self, now: datetime) -> datetime:
         """Begin what is due, as far as there are hands for it. Raises what the database raises."""
-        free = self._pool.free
-        if free > 0:
-            for job in self._database.transact(self._claimed, now):
-                self._pool.submit(self._sender_of(job))
+        so_far = Served()
+        for _ in range(ROUNDS):
+            if self._hands.free <= 0:
+                return now + timedelta(minutes=1)  # the first hand that is freed wakes us
+            jobs = self._database.transact(self._claimed, so_far, now)
+            if jobs is None:
+                break
+            for job in jobs:
+                so_far.letters[job.channel_id] += 1
+                self._hands.give(job.owner, self._sender_of(job))
         with self._database.read() as session:
             wanted = outbox.next_due(session, Lane.NOTIFY)
-        return now + timedelta(minutes=1) if wanted is None or free <= 0 else max(wanted, now + timedelta(seconds=1))
+        return now + timedelta(minutes=1) if wanted is None else max(wanted, now + timedelta(seconds=1))
 
-    def _claimed(self, tx: Transaction, now: datetime) -> list[_Job]:
-        rows = outbox.claim(tx, Lane.NOTIFY, now, Claim(self._owner, LEASE_S, AT_ONCE))
-        jobs = [job for job in (self._prepared(tx, sendings.of_row(row), now) for row in rows) if job is not None]
-        return _in_turn(tx, self._with_digests(tx, jobs, now), now)
+    def _claimed(self, tx: Transaction, so_far: Served, now: datetime) -> list[_Job] | None:
+        """The next to be sent, no more than there are hands; None when there was nothing to be looked at."""
+        by = Claim(self._owner, LEASE_S, self._hands.free)
+        rows = fair_claim.claim(tx, now, by, self._hands.full(), so_far)
+        jobs = []
+        for sending in map(sendings.of_row, rows):
+            channel = _channel_of(tx, sending)
+            so_far.owners.add(channel.merchant_id if channel is not None else NOBODYS)
+            job = self._prepared(tx, sending, now)
+            if job is not None and not _waits(tx, job, now):
+                jobs.append(self._with_digest(tx, job, now))
+        return jobs if rows else None
 
     def _prepared(self, tx: Transaction, sending: Sending, now: datetime) -> _Job | None:
-        message = tx.session.get(AlertMessage, sending.message_id)
-        channel = tx.session.get(Channel, message.channel_id) if message is not None else None
+        message, channel = tx.session.get(AlertMessage, sending.message_id), _channel_of(tx, sending)
         if message is None or channel is None:
             sendings.drop(tx, sending.key, now)
             return None
@@ -154,8 +174,8 @@ class Notifier:
         )  # fmt: skip
         telling = replace(telling, held=message.held and not telling.is_change)  # a digest changes no message
         return _Job(
-            sending, channel.id, channel.kind, self._address(channel), said, telling, incident.revision,
-            incident.unstable, message.ref,
+            sending, channel.id, channel.merchant_id, channel.kind, self._address(channel), said, telling,
+            incident.revision, incident.unstable, message.ref,
         )  # fmt: skip
 
     def _once(self, message: AlertMessage, channel: Channel, sending: Sending) -> _Job:
@@ -164,14 +184,21 @@ class Notifier:
             sending.key, message.subject, body, facts={"purpose": message.purpose}, repeated=sending.may_have_arrived,
         )  # fmt: skip
         telling = Telling(Word.OPEN, message.task_due_at or self._clock())
-        return _Job(sending, channel.id, channel.kind, self._address(channel), said, telling, 0, False, "")
+        address = self._address(channel)
+        return _Job(sending, channel.id, channel.merchant_id, channel.kind, address, said, telling, 0, False, "")
 
-    def _with_digests(self, tx: Transaction, jobs: list[_Job], now: datetime) -> list[_Job]:
+    def _with_digest(self, tx: Transaction, job: _Job, now: datetime) -> _Job:
         """What waited for the end of a channel's quiet hours goes there as one letter."""
-        by_channel: dict[str, list[_Job]] = {}
-        for job in jobs:
-            by_channel.setdefault(job.channel_id if job.telling.held else job.sending.key, []).append(job)
-        return [held[0] if len(held) == 1 else self._digest(tx, held, now) for held in by_channel.values()]
+        if not job.telling.held:
+            return job
+        by, held = Claim(self._owner, LEASE_S, OF_A_DIGEST - 1), [job]
+        for row in fair_claim.claim_held(tx, job.channel_id, now, by):
+            other = self._prepared(tx, sendings.of_row(row), now)
+            if other is not None and other.telling.held:
+                held.append(other)
+            elif other is not None:
+                sendings.put_off(tx, _message_of(tx, other), other.sending.key, now, "", undone=True)
+        return job if len(held) == 1 else self._digest(tx, held, now)
 
     def _digest(self, tx: Transaction, held: Sequence[_Job], now: datetime) -> _Job:
         first = held[0]
@@ -179,7 +206,7 @@ class Notifier:
         reader = self._reader(channel)
         lines = []
         for job in held:
-            message = tx.session.get_one(AlertMessage, job.sending.message_id)
+            message = _message_of(tx, job)
             incident = incident_of(tx.session.get_one(IncidentRow, message.incident_id))
             lines.append(one_line(incident, job.telling.word, reader, now))
         subject = reader.say("digest.subject", n=len(held))
@@ -230,29 +257,24 @@ def _mark(channel: Channel, sending: Sending) -> str:
     return f"\n{REPEATED[channel.language]}" if sending.may_have_arrived else ""
 
 
-def _in_turn(tx: Transaction, jobs: Sequence[_Job], now: datetime) -> list[_Job]:
-    """Take few of a channel at a time, of a failing one a single one after its pause. None holds up another."""
-    by_channel: dict[str, list[_Job]] = {}
-    for job in jobs:
-        by_channel.setdefault(job.channel_id, []).append(job)
-    begun = []
-    for channel_id, its in by_channel.items():
-        channel = tx.session.get_one(Channel, channel_id)
-        is_failing = channel.failing_since is not None
-        waits = (now + TURN, now + LONGEST_ASKED_FOR)
-        failed_until = sendings.failed_until(tx, channel_id, *waits) if is_failing else None
-        others = sendings.number_held(tx, channel_id, now) - sum(len(job.parts) for job in its)
-        room = 0 if failed_until is not None else max(0, (1 if is_failing else OF_A_CHANNEL_AT_ONCE) - others)
-        begun += its[:room]
-        # what has failed comes after the others: it may be to blame itself
-        again = failed_until - TURN if failed_until is not None else now + TURN
-        for part in (each for job in its[room:] for each in job.parts):
-            message = tx.session.get_one(AlertMessage, part.sending.message_id)
-            if is_failing:
-                _try_later(tx, message, part, now, again, "", undone=True)
-            else:
-                sendings.put_off(tx, message, part.sending.key, again, "", undone=True)
-    return begun
+def _waits(tx: Transaction, job: _Job, now: datetime) -> bool:
+    """Whether its channel failed a moment ago: it is tried before what has failed, which may be to blame itself."""
+    if tx.session.get_one(Channel, job.channel_id).failing_since is None:
+        return False
+    until = sendings.failed_until(tx, job.channel_id, now + TURN, now + LONGEST_ASKED_FOR)
+    if until is None:
+        return False
+    _try_later(tx, _message_of(tx, job), job, now, until - TURN, "", undone=True)
+    return True
+
+
+def _channel_of(tx: Transaction, sending: Sending) -> Channel | None:
+    message = tx.session.get(AlertMessage, sending.message_id)
+    return None if message is None else tx.session.get(Channel, message.channel_id)
+
+
+def _message_of(tx: Transaction, job: _Job) -> AlertMessage:
+    return tx.session.get_one(AlertMessage, job.sending.message_id)
 
 
 def _settle_one(

@@ -22,8 +22,8 @@ from cloud.background.loops import Loop, Steps, ThreadPool
 from cloud.fleet.vault import Vault
 from cloud.wiring import Cloud
 
-ALERTS_SLOTS = 4
-"""Messages sent at once."""
+ALERTS_SLOTS = 8
+"""Messages sent at once; one owner's take half of them at most."""
 
 
 def alert_loops(cloud: Cloud, pool: ThreadPool) -> list[Loop]:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, func, select, update
 from cloud.alerts.channels.sender import OURS
 from cloud.alerts.models import AlertMessage, Channel
 from cloud.database.transaction import Transaction
-from cloud.orders.outbox import IS_FREE, OutboxRow, moments, topic
+from cloud.orders.outbox import OutboxRow, topic
 from cloud.orders.tasks import DONE, WITHDRAWN, Lane, Task, may_be_done_before
 
 NOTIFY = topic(Lane.NOTIFY)
@@ -64,12 +64,6 @@ def is_held(tx: Transaction, key: str, owner: str) -> bool:
     """Whether `owner` still holds the task."""
     held = and_(OutboxRow.key == key, OutboxRow.claimed_by == owner, OutboxRow.settled_at.is_(None))
     return tx.session.scalar(select(OutboxRow.id).where(held).with_for_update()) is not None
-
-
-def number_held(tx: Transaction, channel_id: str, now: datetime) -> int:
-    """Tasks of the channel that are being done now, by whomever."""
-    held = select(func.count()).select_from(OutboxRow).where(_open_of(channel_id), ~IS_FREE)
-    return tx.session.scalar(held, moments(Lane.NOTIFY, now)) or 0
 
 
 def failed_until(tx: Transaction, channel_id: str, after: datetime, latest: datetime) -> datetime | None:

@@ -116,14 +116,14 @@ class ThreadPool:
         self._name = name
         self._freed = freed
         self._lock = threading.Lock()
-        self._size = size or 1
+        self.size = size or 1
         self._busy = 0
 
     @property
     def free(self) -> int:
         """Slots with nothing to do."""
         with self._lock:
-            return self._size - self._busy
+            return self.size - self._busy
 
     def submit(self, work: Callable[[], None]) -> None:
         """Have it done; what it raises is logged here and nowhere else."""
@@ -146,7 +146,7 @@ class ThreadPool:
             log.exception("%s: a piece of work failed", self._name)
         finally:
             with self._lock:
-                all_busy = self._busy == self._size
+                all_busy = self._busy == self.size
                 self._busy -= 1
             if all_busy:
                 self._freed()

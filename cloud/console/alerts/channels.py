@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from cloud.access.acts import Act
 from cloud.access.journal import CHANGED, Subject, difference
 from cloud.alerts import channel_settings, people
-from cloud.alerts.channel_settings import KINDS, ChannelTerms, ChannelWrong
+from cloud.alerts.channel_settings import KINDS, TESTED, ChannelTerms, ChannelWrong
 from cloud.alerts.kinds import PLATFORM, Severity
 from cloud.alerts.models import Channel
 from cloud.alerts.wording import undelivered
@@ -85,13 +85,16 @@ def save_channel(context: RequestContext, channel_id: str) -> BaseResponse:
 
 @section.act("/alerts/channels/<channel_id>/test", Act.EDIT_ALERTS, CHANNEL)
 def test_channel(context: RequestContext, channel_id: str) -> BaseResponse:
-    """Have a test message sent."""
+    """Have a test message sent; while one is under way, that one."""
 
     def work(tx: Transaction) -> Done[None]:
-        channel_settings.test(tx, channel_id, context.now)
-        return Done(None, after={"test": True})
+        is_new = channel_settings.test(tx, channel_id, context.now)
+        return Done(None, after=TESTED if is_new else {})
 
-    context.perform(Act.EDIT_ALERTS, context.about(), "", work)
+    try:
+        context.perform(Act.EDIT_ALERTS, context.about(), "", work)
+    except ChannelWrong as error:
+        return _wrong(context, error, "alerts.channel", channel_id=channel_id)
     context.say("alerts.test_sent")
     return context.go("alerts.channel", channel_id=channel_id)
 

@@ -139,4 +139,5 @@ EN = {
     "alerts.wrong.quiet_hours": "Give both the beginning and the end of the quiet hours.",
     "alerts.wrong.zone": "There is no such time zone.",
     "alerts.wrong.too_many_channels": "There are too many channels already.",
+    "alerts.wrong.too_many_tests": "Too many tests have been sent in the last hour. Try again later.",
 }

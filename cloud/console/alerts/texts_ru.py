@@ -139,4 +139,5 @@ RU = {
     "alerts.wrong.quiet_hours": "Укажите и начало, и конец тишины.",
     "alerts.wrong.zone": "Такого часового пояса нет.",
     "alerts.wrong.too_many_channels": "Каналов уже слишком много.",
+    "alerts.wrong.too_many_tests": "За последний час отправлено слишком много пробных сообщений. Попробуйте позже.",
 }

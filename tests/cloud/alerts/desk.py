@@ -43,6 +43,7 @@ class Desk:
     messengers: Messengers
     owner: str = "w1"
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    pool: ThreadPool = field(default_factory=lambda: ThreadPool("notify", 0))
 
     def __post_init__(self) -> None:
         clock, plain = self.world.clock, Http()
@@ -63,7 +64,7 @@ class Desk:
             seal,
             console,
             self.owner,
-            ThreadPool("notify", 0),
+            self.pool,
             clock,
         )
         self.presses = Presses(self.world.database, TelegramBot(bot), seal, self.owner)
@@ -75,6 +76,16 @@ class Desk:
         return self.world.database.transact(
             channel_settings.add, merchant, wanted, self.world.vault, self.world.now
         )[0].id  # fmt: skip
+
+    def write(self, channel_id: str, times: int = 1) -> None:
+        """So many messages wait for a channel."""
+
+        def work(tx: Transaction) -> None:
+            channel = channel_settings.of_id(tx, channel_id)
+            for number in range(times):
+                channel_settings.once(tx, channel, "summary", f"Сводка {number}", "Всё хорошо.", self.world.now)
+
+        self.world.database.transact(work)
 
     def pass_time(self, seconds: float, every: float = 30.0) -> None:
         """Look and send every few seconds, as the loops do, and at the end."""

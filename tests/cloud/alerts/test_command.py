@@ -1,5 +1,6 @@
 """`coffee-cloud alerts`, for who has no console at hand."""
 
+import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select, update
 
@@ -65,6 +66,16 @@ def test_each_act_is_in_the_journal(sqlite_desk: Desk) -> None:
     assert added.after is not None
     assert added.after["address"] == "ops@example.org"
     assert (added.before, removed.before, removed.after) == ({}, added.after, {})
+
+
+def test_no_more_tests_are_sent_than_an_hour_allows(sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_settings, "TESTS_OF_A_CHANNEL", 1)
+    channel = sqlite_desk.channel()
+    assert [alerts(sqlite_desk, "test", channel).exit_code for _ in range(2)] == [0, 0]
+    sqlite_desk.pass_time(30)
+    refused = alerts(sqlite_desk, "test", channel)
+    assert (refused.exit_code, refused.output) == (1, "no test is sent: too many tests in the last hour\n")
+    assert len(sqlite_desk.messages()) == 1
 
 
 def test_what_is_refused_is_not_in_the_journal(sqlite_desk: Desk) -> None:

@@ -51,14 +51,14 @@ def test_a_channel_hears_of_what_ended_while_it_was_broken(desk: Desk, kind: str
     desk.presence(DEVICE, online=False)
     desk.pass_time(160)
     really, desk.senders[kind] = desk.senders[kind], Acting(lambda *_: Refused("no such chat"))
-    _test_often(desk, channel, 1)
+    _test(desk, channel)
     desk.pass_time(30)
     desk.presence(DEVICE, online=True)
     desk.pass_time(10.6 * 3600, every=600)  # from noon into the quiet hours
     assert desk.broken(channel)[0] is not None
     assert [message.text[:1] for message in desk.messages(to)] == ["🔴"]
     desk.senders[kind] = really
-    _test_often(desk, channel, 1)
+    _test(desk, channel)
     desk.pass_time(60)
     assert "🟢" not in [message.text[:1] for message in desk.messages(to)[1:]], "nothing new by night"
     desk.pass_time(10 * 3600, every=600)
@@ -79,7 +79,7 @@ def test_an_end_that_cannot_be_written_into_its_message_comes_as_a_new_one(
     desk.presence(DEVICE, online=True)
     desk.pass_time(3600, every=60)
     assert desk.broken(channel)[1] == "it is too old"
-    _test_often(desk, channel, 1)
+    _test(desk, channel)
     desk.pass_time(3600, every=60)
     assert desk.broken(channel) == (None, "")
     assert [message.text[:1] for message in desk.messages()] == ["🔴", "Э", "🟢"]
@@ -283,8 +283,8 @@ def test_a_dead_channel_is_tried_ever_more_seldom_and_holds_up_nobody(desk: Desk
     dead, living = desk.channel("max", "-77"), desk.channel()
     reached = desk.senders["max"]
     desk.senders["max"] = Acting(_not_now)
-    _test_often(desk, dead, 28)
-    _test_often(desk, living, 1)
+    desk.write(dead, 28)
+    desk.write(living)
     desk.pass_time(60, every=4)
     assert len(desk.messages()) == 1
     desk.pass_time(3600, every=30)
@@ -307,7 +307,7 @@ def test_few_messages_of_a_channel_are_sent_at_a_time(desk: Desk) -> None:
         return Delivered()
 
     desk.senders["telegram"] = Acting(slow)
-    _test_often(desk, channel, 10)
+    desk.write(channel, 10)
     desk.pass_time(60, every=3)
     assert desk.deliveries() == ["delivered"] * 10
     assert max(held) <= 2
@@ -322,7 +322,7 @@ def test_a_message_that_always_fails_does_not_keep_back_the_others(sqlite_desk: 
         return Unknown("HTTP 500") if letter.key == poison[0] else Delivered()
 
     sqlite_desk.senders["telegram"] = Acting(choosy)
-    _test_often(sqlite_desk, channel, 5)
+    sqlite_desk.write(channel, 5)
     sqlite_desk.pass_time(90, every=2)
     assert sqlite_desk.deliveries().count("delivered") == 4
 
@@ -369,9 +369,8 @@ def _locked_mail_server(code: int) -> Iterator[str]:
         server.shutdown()
 
 
-def _test_often(desk: Desk, channel: str, times: int) -> None:
-    for _ in range(times):
-        desk.world.database.transact(channel_settings.test, channel, desk.world.now)
+def _test(desk: Desk, channel: str) -> None:
+    desk.world.database.transact(channel_settings.test, channel, desk.world.now)
 
 
 def _failing(desk: Desk, channel_id: str) -> bool:

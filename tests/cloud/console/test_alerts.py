@@ -3,22 +3,24 @@
 import html
 import re
 from dataclasses import replace
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from cloud.alerts import channel_settings
 from cloud.alerts.channels.sender import Why
 from cloud.alerts.incident import Condition, advance, begun
 from cloud.alerts.kinds import OF_A_MACHINE, OF_THE_PLATFORM, PLATFORM, TERMS, Kind
-from cloud.alerts.models import IncidentRow
+from cloud.alerts.models import AlertMessage, IncidentRow
 from cloud.alerts.rule_settings import rules_of
 from cloud.alerts.store import write
 from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
 from cloud.console.alerts.where_to_act import PLACES
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
+from cloud.orders.outbox import OutboxRow
 from tests.cloud.alerts.test_words import FACTS
 from tests.cloud.console.building import OWN, Console, post
 from tests.cloud.worlds import DEVICE
@@ -119,3 +121,41 @@ def test_a_time_that_is_no_number_changes_nothing(console_on_each: Console, wron
         assert post(owner, "/console/alerts/rules/save", merchant=OWN, **form).status_code == 303
         with console_on_each.cloud.database.read() as session:
             assert rules_of(session, OWN)[Kind.OFFLINE].pending_s == 540
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "Too many tests have been sent in the last hour. Try again later."),
+        ("ru", "За последний час отправлено слишком много пробных сообщений. Попробуйте позже."),
+    ],
+)
+def test_an_address_is_not_flooded_with_tests(
+    console_on_each: Console, monkeypatch: pytest.MonkeyPatch, language: str, words: str
+) -> None:
+    """Regression: each press was one more letter to whatever address. A channel made anew does not begin anew."""
+    monkeypatch.setattr(channel_settings, "TESTS_OF_A_CHANNEL", 2)
+    monkeypatch.setattr(channel_settings, "TESTS_OF_A_MERCHANT", 3)
+    console, manager = console_on_each, console_on_each.client(f"manager@{OWN}")
+    manager.environ_base["HTTP_ACCEPT_LANGUAGE"] = language
+    form = {"merchant": OWN, "kind": "email", "name": "stranger", "address": "stranger@example.org"}
+
+    def presses() -> list[bool]:
+        """Whether each of three presses at a new channel sends a test, which arrives at once."""
+        channel, sent = post(manager, "/console/alerts/channels/add", **form).headers["Location"], []
+        for _ in range(3):
+            post(manager, f"{channel}/test")
+            console.cloud.database.transact(_all_told, console.clock.now)
+            sent.append(words not in html.unescape(manager.get(channel).text))
+        post(manager, f"{channel}/remove")
+        return sent
+
+    assert [presses(), presses()] == [[True, True, False], [True, False, False]]
+    with console.cloud.database.read() as session:
+        assert session.scalar(select(func.count()).select_from(OutboxRow)) == 3
+    console.clock.advance(3601)
+    assert presses() == [True, True, False]
+
+
+def _all_told(tx: Transaction, now: datetime) -> None:
+    tx.session.execute(update(AlertMessage).values(told_at=now, task_due_at=None))
