@@ -25,6 +25,7 @@ from cloud.payments.reconcile.kinds import Finding, Kind
 BATCH = 500
 _IS_REFUND = Movement.kind == literal_column("'refunded'")
 """Said to the database in words, not as a parameter: it must know beforehand that the index of refunds will do."""
+_GONE = ("canceled", "refunded")
 LATE_S = 24 * 3600.0
 """Money still on its way after this long is no longer waited for in silence."""
 
@@ -158,20 +159,26 @@ def totals(session: Session, shop: ShopKey, day: Day) -> Totals:
 
 
 def poured_without_money(session: Session, shop: ShopKey, day: Day) -> list[Finding]:
-    """Orders of the day that were poured and whose money is gone: what we or people gave back, or what was lost."""
+    """Orders that were poured and whose money is gone: what we or people gave back, or what was lost.
+
+    Those begun on the day, and those of which the later of the two happened then, cup or loss, however old they are.
+    """
     other = aliased(Payment)
     has_money = exists().where(
         other.order_id == Order.id, or_(other.state == PaymentState.HELD.value, other.captured > other.refunded)
     )
-    found = (
+    poured = Order.status == Status.SUCCESSFUL.value
+    begun = (
         select(Order.id)
         .join(Payment, Payment.order_id == Order.id)
-        .where(shop.payments, _in(Payment.started_at, day), Order.status == Status.SUCCESSFUL.value)
-        .where(or_(Order.goodwill.is_(True), ~has_money))
+        .where(shop.payments, _in(Payment.started_at, day), poured, or_(Order.goodwill, ~has_money))
         .distinct()
-        .limit(BATCH)
     )
-    orders = session.scalars(found).all()
+    went = Movement.kind.in_(_GONE), _in(Movement.at, day), _of_payment_of(shop)
+    paid_here = exists().where(Payment.order_id == Order.id, Payment.paid_at.is_not(None), shop.payments)
+    happened = or_(exists().where(Movement.order_id == Order.id, *went), and_(_in(Order.finished_at, day), paid_here))
+    older = select(Order.id).where(Order.merchant_id == shop.merchant_id, Order.goodwill, poured, happened)
+    orders = {order_id for found in (begun, older) for order_id in session.scalars(found.limit(BATCH))}
     payments = defaultdict[str, list[Payment]](list)
     for payment in session.scalars(select(Payment).where(Payment.order_id.in_(orders)).order_by(Payment.id)):
         payments[payment.order_id].append(payment)
@@ -179,7 +186,7 @@ def poured_without_money(session: Session, shop: ShopKey, day: Day) -> list[Find
         OutboxRow.order_id.in_(orders), OutboxRow.task.in_([task.value for task in RETURNS]), OutboxRow.verdict == DONE
     )
     sent_back = set(session.scalars(returned))
-    return [_poured(order_id, payments[order_id], sent_back) for order_id in orders]
+    return [_poured(order_id, payments[order_id], sent_back) for order_id in sorted(orders)]
 
 
 def _poured(order_id: str, payments: Sequence[Payment], sent_back: Collection[str]) -> Finding:
@@ -222,5 +229,7 @@ def _of_payment_of(shop: ShopKey) -> ColumnElement[bool]:
     return exists().where(Payment.id == Movement.payment_id, shop.payments)
 
 
-def _in(column: InstrumentedAttribute[datetime], day: Day) -> ColumnElement[bool]:
+def _in(
+    column: InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None], day: Day
+) -> ColumnElement[bool]:
     return and_(column >= day.start, column < day.end)

@@ -256,7 +256,7 @@ INDEXES: dict[Ask, set[str]] = {
     payments_of_the_day: {"ix_payments_shop"},
     returns_of_the_day: {"ix_movements_refunded"},
     sums_of_the_day: {"ix_payments_shop", "ix_movements_refunded"},
-    poured_for_nothing: {"ix_payments_shop"},
+    poured_for_nothing: {"ix_payments_shop", "ix_orders_goodwill_of"},
     sales_of_the_day: {"ix_orders_device_ended"},
     nights: {"ix_payments_shop"},
     receipts_to_tell_of: {"ix_receipts_unregistered"},

@@ -18,6 +18,7 @@ from cloud.payments.reconcile.models import Reconciliation
 from cloud.payments.reconcile.nightly import CATCH_UP_DAYS, Interrupted, Nightly, Patience
 from cloud.payments.reconcile.reconciler import Reconciler, Report
 from cloud.payments.reconcile.store import settle_by_hand
+from protocol.reasons import Result
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.database.test_indexes import listening
 from tests.cloud.payments.reconciling import (
@@ -32,7 +33,7 @@ from tests.cloud.payments.reconciling import (
     sold,
 )
 from tests.cloud.tills import Till
-from tests.cloud.worlds import ACCOUNT
+from tests.cloud.worlds import ACCOUNT, PRICE
 
 pytestmark = pytest.mark.any_database
 
@@ -199,6 +200,45 @@ def test_a_day_looked_at_before_it_is_over_is_looked_at_again(till: Till) -> Non
     till.world.clock.now = at(27, 1)
     nights(a_nightly(till), till)
     assert [found.kind for found in all_findings(till)] == ["amount_differs"]
+
+
+@pytest.mark.both_databases
+def test_a_loss_long_after_the_drink_is_named_the_night_after_it(till: Till) -> None:
+    """Regression: only payments begun on the day were looked at, so a hold that ran out ended `hold_open`, and all."""
+    till.world.clock.now = at(12)
+    order_id = till.paid()
+    till.world.publish(order_id)
+    till.fault(FaultKind.ERROR_500, Endpoint.CAPTURE, times=None)
+    till.world.report(order_id, Result.DONE)
+    nightly = a_nightly(till)
+    for _ in range(8):
+        if "canceled" not in till.world.ledger(order_id):
+            nights(nightly, till)
+            till.work(86400)
+    lost_on = Day.of(till.world.now)
+    till.world.clock.now = lost_on.due_at
+    nights(nightly, till)
+    told = {found.kind: found for found in all_findings(till)}
+    assert {kind: found.state for kind, found in told.items()} == {"hold_open": "closed", "poured_not_paid": "open"}
+    assert (told["poured_not_paid"].day, told["poured_not_paid"].here) == (lost_on.date, PRICE)
+    assert lost_on.date > DAY.next.date
+
+
+@pytest.mark.both_databases
+def test_a_drink_told_of_days_after_its_hold_was_let_go_is_named(till: Till) -> None:
+    till.world.clock.now = at(12)
+    order_id = till.paid()
+    till.world.publish(order_id)
+    till.shop.post(f"/payments/{till.provider_id(order_id)}/cancel")
+    till.look_at(order_id)
+    till.world.clock.now = at(12, day=4)
+    nightly = a_nightly(till)
+    nights(nightly, till)
+    till.world.report(order_id, Result.DONE)
+    till.work()
+    till.world.clock.now = at(27, 1, day=4)
+    nights(nightly, till)
+    assert [(found.kind, found.state) for found in all_findings(till)] == [("poured_not_paid", "open")]
 
 
 def test_shops_are_found_without_reading_every_payment(sqlite_till: Till) -> None:
