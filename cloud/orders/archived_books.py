@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from cloud.database.base import Base
 from cloud.database.plain_rows import fresh
 from cloud.orders.archive import SHORT, ArchivedOrder, Parts, Row, known_columns, unpack
-from cloud.orders.models import Movement, Order, Payment
+from cloud.orders.models import MakeCommand, Movement, Order, Payment
 
 AT_ONCE = 500
 T = TypeVar("T", bound=Base)
@@ -63,6 +63,20 @@ def ledger_lines(session: Session, which: ColumnElement[bool], begin: datetime, 
                 heapq.heappush(waiting, (line[0].at, line[0].id, line))
     while waiting:
         yield heapq.heappop(waiting)[2]
+
+
+def commands(
+    session: Session, which: ColumnElement[bool], begin: datetime, end: datetime
+) -> Iterator[tuple[MakeCommand, Order]]:
+    """The commands of those orders that were issued in a time."""
+    for condition in _within(begin, end):
+        found = select(ArchivedOrder.packed).where(which, condition)
+        for packed in session.scalars(found.execution_options(yield_per=AT_ONCE)):
+            parts = unpack(packed)
+            order = _row(Order, parts["orders"][0])
+            for row in parts["make_commands"]:
+                if begin <= row["issued_at"] < end:
+                    yield _row(MakeCommand, row), order
 
 
 def _within(begin: datetime, end: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

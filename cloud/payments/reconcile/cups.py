@@ -3,17 +3,19 @@
 Free and test drinks and rinsing are never sales (promise 10); a test device is not compared.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device, DeviceLive
+from cloud.orders import archived_books
+from cloud.orders.archive import ArchivedOrder
 from cloud.orders.models import MakeCommand, Order
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.kinds import Finding, Kind
@@ -109,17 +111,28 @@ def _judge(tx: Transaction, before: DeviceCount, after: DeviceCount) -> Finding 
     return Finding(kind, subject, device_uuid=device, here=poured, there=counted, detail=words)
 
 
-def _cups(session: Session, before: DeviceCount, after: DeviceCount) -> Sequence[int]:
+def _cups(session: Session, before: DeviceCount, after: DeviceCount) -> tuple[int, int]:
     """Cups certainly poured for sale, and those nobody is sure of, of the commands between two counts.
 
-    Counted by when a command was issued: it is poured within minutes, however late that is told.
+    Counted by when a command was issued: it is poured within minutes, however late that is told. Some of the orders
+    may rest in the archive, for a count may be taken long after its day.
     """
-    result = func.coalesce(MakeCommand.result, "")
-    done = and_(result == Result.DONE.value, Order.is_test.is_(False))
-    stopped_dry = and_(result == Result.FAILED.value, MakeCommand.out == Spout.NONE.value)
-    unsure = and_(~done, result != Result.REJECTED.value, ~stopped_dry)
-    between = (MakeCommand.issued_at >= before.at, MakeCommand.issued_at < after.at)
-    sums = select(func.sum(case((done, 1), else_=0)), func.sum(case((unsure, 1), else_=0)))
-    commands = sums.select_from(MakeCommand).join(Order, Order.id == MakeCommand.order_id)
-    of_device = commands.where(MakeCommand.device_uuid == after.device_uuid, *between)
-    return [int(number or 0) for number in session.execute(of_device).one()]
+    poured = perhaps = 0
+    for result, out, is_test, number in _said(session, after.device_uuid, before.at, after.at):
+        if result == Result.DONE and not is_test:
+            poured += number
+        elif result != Result.REJECTED and not (result == Result.FAILED and out == Spout.NONE):
+            perhaps += number
+    return poured, perhaps
+
+
+def _said(session: Session, device_uuid: str, begin: datetime, end: datetime) -> Iterator[tuple[str, str, bool, int]]:
+    """What a machine said of its commands of a time, where, whether of an order that is no sale, and how often."""
+    said = (func.coalesce(MakeCommand.result, ""), MakeCommand.out, Order.is_test)
+    living = select(*said, func.count()).join(Order, Order.id == MakeCommand.order_id).group_by(*said)
+    between = (MakeCommand.issued_at >= begin, MakeCommand.issued_at < end)
+    for row in session.execute(living.where(MakeCommand.device_uuid == device_uuid, *between)):
+        yield row[0], row[1], row[2], row[3]
+    its = ArchivedOrder.device_uuid == device_uuid
+    for command, order in archived_books.commands(session, its, begin, end):
+        yield command.result or "", command.out, order.is_test, 1

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from cloud.background.loops import Clock
@@ -85,7 +85,7 @@ class Reconciler:
     def keys(self, day: Day, merchant_id: str | None = None) -> list[ShopKey]:
         """All there is to reconcile on a day: every shop we have a key of or was paid on it, and machines."""
         with self._database.read() as session:
-            found = shops_of(session, day.start, day.end) | machines_of(session)
+            found = shops_of(session, day) | machines_of(session)
         wanted = [key for key in found if merchant_id in {None, key.merchant_id}]
         return sorted(wanted, key=lambda key: (key.merchant_id, key.scenario == "", key.scenario, key.account_id))
 
@@ -148,12 +148,19 @@ class Reconciler:
             paying.adopt(tx, payment_id, facts.provider_payment_id, self._clock())
 
 
-def shops_of(session: Session, since: datetime, until: datetime) -> set[ShopKey]:
-    """Every shop we have a key of, and every one that payments were begun at in a time."""
+def shops_of(session: Session, day: Day) -> set[ShopKey]:
+    """Every shop we have a key of, and every one that payments were begun at on a day, be they at rest since then."""
     have = {ShopKey(*accounts.of(account)) for account in accounts.known(session)}
-    in_time = select(Payment.id).where(Payment.started_at >= since, Payment.started_at < until).limit(1)
-    paid = {key for key, _ in first_payments(session) if session.scalar(in_time.where(key.payments)) is not None}
-    return have | paid
+    of_day = select(Payment.id).where(Payment.started_at >= day.start, Payment.started_at < day.end).limit(1)
+    paid = {key for key, _ in first_payments(session) if session.scalar(of_day.where(key.payments)) is not None}
+    return have | paid | _looked_at(session, day)
+
+
+def _looked_at(session: Session, day: Day) -> set[ShopKey]:
+    """The shops whose payments of a day were compared, or wait for it."""
+    row = Reconciliation
+    found = select(row.merchant_id, row.scenario, row.account_id).where(row.day == day.date, row.scenario != "")
+    return {ShopKey(*shop) for shop in session.execute(found.where(or_(row.payments_here > 0, row.ran_at.is_(None))))}
 
 
 def machines_of(session: Session) -> set[ShopKey]:

@@ -252,7 +252,7 @@ INDEXES: dict[Ask, set[str]] = {
     a_locked_order: {"ix_payments_order_id"},
     refunds_of_an_order: {"ix_outbox_order_id"},
     counters: {"ix_make_commands_device"},
-    cups_of_the_day: {"ix_make_commands_device"},
+    cups_of_the_day: {"ix_make_commands_device", "ix_archived_orders_device"},
     payments_of_the_day: {"ix_payments_shop"},
     returns_of_the_day: {"ix_movements_refunded"},
     sums_of_the_day: {"ix_payments_shop", "ix_movements_refunded"},

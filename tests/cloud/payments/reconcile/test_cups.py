@@ -12,7 +12,8 @@ from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.models import DeviceCount
 from cloud.payments.reconcile.reconciler import Report
 from protocol.reasons import Result, Spout
-from tests.cloud.payments.reconciling import MACHINES, at, kinds, reconciled
+from tests.cloud.orders.test_archive import rest
+from tests.cloud.payments.reconciling import MACHINES, a_reconciler, at, kinds, reconciled, sold
 from tests.cloud.tills import Till
 from tests.cloud.worlds import DEVICE
 
@@ -197,3 +198,17 @@ def test_a_drink_told_of_late_counts_when_it_was_ordered(counting: Counting) -> 
     counting.world.clock.advance(QUIET_S + 1)
     counting.keep()
     assert counting.judged().findings == []
+
+
+@pytest.mark.both_databases
+def test_cups_of_orders_at_rest_are_counted_still(counting: Counting) -> None:
+    """Regression: a look at the shop had brought back its day, and the cups up to the machine's count were missing."""
+    for moment in (at(12), at(26)):
+        counting.world.clock.now = moment
+        sold(counting.till)
+        counting.counts(total=1, paid=1)
+    counting.world.clock.now = at(27)
+    counting.keep()
+    rest(counting.world)
+    looks = a_reconciler(counting.till)
+    assert {key.scenario: looks.reconcile(key, DAY).findings for key in looks.keys(DAY)} == {"Yookassa": [], "": []}

@@ -13,6 +13,7 @@ from cloud.payments.reconcile.days import Day
 from protocol.reasons import Result
 from simulator.yookassa.behaviour import Behaviour
 from simulator.yookassa.faults import Endpoint, FaultKind
+from tests.cloud.orders.test_archive import rest
 from tests.cloud.payments.reconciling import (
     SHOP,
     a_reconciler,
@@ -327,6 +328,20 @@ def test_without_a_key_what_nobody_can_ask_about_is_named(till: Till) -> None:
     report = reconciled(till, key=key)
     assert kinds(report) == {"nobody_to_ask": "open", "shop_gone": "open"}
     assert order_id in {found.order_id for found in report.findings}
+
+
+@pytest.mark.both_databases
+def test_a_shop_without_a_key_is_named_though_its_orders_rest(till: Till) -> None:
+    """Regression: only payments among the living were asked, and a day nobody can compare was reported clean."""
+    sold(till)
+    day = today(till)
+    assert reconciled(till, day).is_clean
+    till.work(86400)
+    rest(till.world)
+    forget_credential(till)
+    assert SHOP not in a_reconciler(till).keys(today(till)), "nothing was sold then"
+    [key] = [key for key in a_reconciler(till).keys(day) if key.scenario]
+    assert kinds(reconciled(till, day, key)) == {"shop_gone": "open"}
 
 
 def test_a_payment_that_never_ends_is_named_on_every_day_until_it_does(till: Till) -> None:
