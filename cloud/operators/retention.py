@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import ColumnElement, and_, case, select, text, true
 from sqlalchemy.orm import InstrumentedAttribute
 
 from cloud.access.models import LoginSession
@@ -20,6 +20,7 @@ from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet import replaced_credentials
 from cloud.fleet.replaced_credentials import ReplacedCredential
+from cloud.operators import old_news
 from cloud.orders.outbox import OF_NO_ORDER, OutboxRow
 from cloud.orders.restores import UnclaimedOutcome
 from cloud.payments.models import StoredNotification
@@ -36,14 +37,15 @@ YEARS = timedelta(days=3 * 366)
 
 @dataclass(frozen=True)
 class Kept:
-    """Rows of one table, by the moment they are kept from; `is_over` says which may go at all."""
+    """Rows of one table, by the moment they are kept from."""
 
     table: type[Base]
     key: InstrumentedAttribute[Any]
     """What the rows are removed by, the oldest first: numbers that grow, or the moment itself."""
     since: Callable[[Any], datetime | None]
     term: timedelta
-    is_over: Callable[[Any], bool] = lambda _: True
+    may_go: Callable[[datetime], ColumnElement[bool]] = lambda _: true()
+    """Which may go at all, of those kept from before a moment. The others are not in the way of these."""
     among: str = ""
     """Only these of the table, by an index's condition."""
 
@@ -53,24 +55,28 @@ def _day_of(row: Any) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
+def _is_past(before: datetime) -> ColumnElement[bool]:
+    """Of findings: closed, or explained and not seen again. One that is open waits for a person."""
+    found = FoundDifference
+    ended_at = case(
+        (found.state == State.CLOSED.value, found.closed_at), (found.state == State.EXPLAINED.value, found.last_seen_at)
+    )
+    return and_(found.day < before.date(), ended_at < before)
+
+
 ALL: tuple[Kept, ...] = (
-    Kept(
-        StoredNotification, StoredNotification.id, lambda row: row.received_at, QUARTER,
-        lambda row: row.handled_at is not None,
-    ),
     Kept(UnclaimedOutcome, UnclaimedOutcome.id, lambda row: row.received_at, QUARTER),
+    Kept(FoundDifference, FoundDifference.day, lambda row: row.closed_at or row.last_seen_at, YEARS, _is_past),
     Kept(
-        FoundDifference, FoundDifference.id, lambda row: row.closed_at, YEARS,
-        lambda row: row.state == State.CLOSED.value,
+        DeviceJob, DeviceJob.asked_at, lambda row: row.ended_at, QUARTER, lambda _: DeviceJob.ended_at.is_not(None)
     ),
-    Kept(DeviceJob, DeviceJob.asked_at, lambda row: row.ended_at, QUARTER, lambda row: row.ended_at is not None),
     Kept(
-        OutboxRow, OutboxRow.id, lambda row: row.settled_at, QUARTER, lambda row: row.settled_at is not None,
+        OutboxRow, OutboxRow.id, lambda row: row.settled_at, QUARTER, lambda _: OutboxRow.settled_at.is_not(None),
         OF_NO_ORDER,
     ),
     Kept(LoginSession, LoginSession.expires_at, lambda row: row.expires_at, QUARTER),
     Kept(ReplacedCredential, ReplacedCredential.replaced_at, lambda row: row.replaced_at, replaced_credentials.KEPT),
-    Kept(Reconciliation, Reconciliation.day, _day_of, YEARS, lambda row: row.next_at is None),
+    Kept(Reconciliation, Reconciliation.day, _day_of, YEARS, lambda _: Reconciliation.next_at.is_(None)),
     Kept(DeviceCount, DeviceCount.day, _day_of, YEARS),
 )  # fmt: skip
 
@@ -81,21 +87,28 @@ class Retention:
     def __init__(self, database: Database, kinds: Sequence[Kept] = ALL) -> None:
         self._database = database
         self._kinds = kinds
+        self._news_place = 0
+        """How far old notifications have been looked at since this worker began."""
 
     def step(self, now: datetime) -> datetime:
         """Remove some of each kind; when to go on."""
         removed = {kept.table.__tablename__: self._database.transact(remove, kept, now) for kept in self._kinds}
+        place, gone = self._database.transact(old_news.let_go, self._news_place, now - QUARTER, BATCH)
+        removed[StoredNotification.__tablename__] = gone
         told = {name: count for name, count in removed.items() if count}
         if told:
             log.info("past their term and removed: %s", ", ".join(f"{n} of {name}" for name, n in told.items()))
-        return now + (SOON if told else LATER)
+        goes_on = bool(told) or place != self._news_place
+        self._news_place = place
+        return now + (SOON if goes_on else LATER)
 
 
 def remove(tx: Transaction, kept: Kept, now: datetime) -> int:
-    """Of the oldest rows those whose term is over; how many. Only the oldest are looked at, however many there are."""
-    some = select(kept.table).where(text(kept.among)) if kept.among else select(kept.table)
+    """Of the oldest rows that may go those whose term is over; how many. Only the oldest are looked at."""
+    before = now - kept.term
+    some = select(kept.table).where(kept.may_go(before), *([text(kept.among)] if kept.among else []))
     oldest = tx.session.scalars(some.order_by(kept.key).limit(BATCH).with_for_update(skip_locked=True))
-    over = [row for row in oldest if kept.is_over(row) and (kept.since(row) or now) < now - kept.term]
+    over = [row for row in oldest if (kept.since(row) or now) < before]
     for row in over:
         tx.session.delete(row)
     return len(over)

@@ -1,6 +1,6 @@
 """Tables of reconciliation: one row a shop (or a merchant's machines) and day, its findings, machines' counts by day.
 
-A finding is never removed: what a later look no longer sees is closed, and says by whom.
+No look removes a finding: what a later one no longer sees is closed, and says by whom.
 """
 
 from datetime import date, datetime

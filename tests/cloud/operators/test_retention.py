@@ -1,7 +1,8 @@
 """What is kept only for a while goes when its time is over, in small batches; a buyer is forgotten when he asks."""
 
 import re
-from datetime import timedelta
+from collections import Counter
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,20 @@ from cloud.database.transaction import Transaction
 from cloud.migrations.migrate import TABLES
 from cloud.operators import retention
 from cloud.operators.forget_buyer import NO_WORDS, NotForgettable, forget_buyer
-from cloud.operators.retention import BATCH, QUARTER, Retention
-from cloud.orders import claims
+from cloud.operators.retention import BATCH, QUARTER, YEARS, Retention
+from cloud.orders import archive, claims
 from cloud.orders.claims import ClaimKind, ClaimMessage
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.restores import UnclaimedOutcome
+from cloud.payments.facts import ProviderStatus
 from cloud.payments.models import StoredNotification
+from cloud.payments.outcomes import Ok
+from cloud.payments.reconcile.models import FoundDifference, State
 from protocol.reasons import Result
+from tests.cloud.orders.test_archive import rest
+from tests.cloud.payments.custom_till import a_custom_till
 from tests.cloud.tills import Till
-from tests.cloud.worlds import DEVICE, World
+from tests.cloud.worlds import DEVICE, PRICE, World
 
 
 def notifications(world: World, count: int, handled: bool = True) -> None:
@@ -67,6 +73,66 @@ def test_a_whole_batch_is_followed_by_the_next_at_once(world: World) -> None:
     assert loop.step(later) == later + retention.SOON
     assert loop.step(later) == later + retention.LATER
     assert left(world) == 0
+
+
+def findings(world: World, count: int, state: State, seen: datetime, closed: datetime | None = None) -> None:
+    def add(tx: Transaction) -> None:
+        have = tx.session.scalar(select(func.count()).select_from(FoundDifference)) or 0
+        tx.session.add_all(
+            FoundDifference(
+                merchant_id="north", fingerprint=f"f{have + number}", day=world.now.date(), kind="no_list",
+                state=state.value, first_seen_at=world.now, last_seen_at=seen, closed_at=closed,
+            )
+            for number in range(count)
+        )  # fmt: skip
+
+    world.database.transact(add)
+
+
+def test_findings_go_in_their_time_whatever_stays_before_them(world: World) -> None:
+    """Regression: behind 500 that were never closed none was ever removed."""
+    later = world.now + YEARS + timedelta(days=2)
+    findings(world, BATCH, State.EXPLAINED, seen=later - timedelta(days=9))
+    findings(world, 2, State.CLOSED, seen=world.now, closed=later - timedelta(days=9))
+    findings(world, 1, State.OPEN, seen=world.now)
+    findings(world, BATCH, State.EXPLAINED, seen=world.now)
+    findings(world, 100, State.CLOSED, seen=world.now, closed=world.now)
+    loop = Retention(world.database)
+    while loop.step(later) == later + retention.SOON:
+        pass
+    with world.database.read() as session:
+        states = session.scalars(select(FoundDifference.state)).all()
+    assert Counter(states) == {State.EXPLAINED: BATCH, State.CLOSED: 2, State.OPEN: 1}
+
+
+@pytest.mark.parametrize("rests", [False, True], ids=["living", "at rest"])
+def test_what_a_merchants_own_page_called_back_of_money_stays_without_words(world: World, rests: bool) -> None:
+    """Regression: after 90 days its provider said that such a payment had been canceled."""
+    with a_custom_till(world, ()) as till:
+        unpaid, order_id = till.open_payment(), till.paid()
+        till.press(unpaid, "decline")
+        till.hear()
+        till.work()
+        world.publish(order_id)
+        world.report(order_id, Result.DONE)
+        heard = till.notifications()
+        assert any('"method"' in row.body for row in heard)
+        if rests:
+            assert order_id in rest(world)
+        later = world.now + QUARTER + timedelta(days=1)
+        loop = Retention(world.database)
+        while loop.step(later) == later + retention.SOON:
+            pass
+        world.database.transact(archive.bring_back, [order_id])
+        world.clock.now = later
+        client = till.shops.of("north", "Custom")[1]
+        told = client.fetch(till.name(order_id))
+        assert isinstance(told, Ok)
+        assert (told.value.status, told.value.captured) == (ProviderStatus.SUCCEEDED, PRICE)
+        left = till.notifications()
+        assert {row.provider_payment_id for row in left} == {till.name(order_id)}
+        assert 0 < len(left) < len(heard)
+        assert all('"method"' not in row.body for row in left)
 
 
 def test_every_table_has_its_rule_in_the_documentation() -> None:
