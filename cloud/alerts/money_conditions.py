@@ -16,7 +16,7 @@ from cloud.fleet.models import Credential, Merchant
 from cloud.orders.at_risk import MoneyAtRisk, Next, each_at_risk
 from cloud.orders.claims import Claim, ClaimState
 from cloud.orders.models import Order, Payment
-from cloud.orders.receipts import UNREGISTERED, Receipt, ReceiptState
+from cloud.orders.receipts import TOLD_FOR, UNREGISTERED, Receipt, ReceiptState
 from cloud.payments.reconcile.models import FoundDifference, State
 
 WAITS_FOR_PERSON = timedelta(minutes=10)
@@ -24,8 +24,6 @@ STUCK_AFTER = timedelta(hours=1)
 """A return or a capture is a matter of minutes at the provider; longer, somebody should look."""
 RETURNING = frozenset({Next.RETURN_OPEN, Next.RETURN_ASKED})
 ENDING_WITHIN = timedelta(days=14)
-RECEIPTS_TOLD_FOR = timedelta(days=7)
-"""From the last word on: nobody tells us that a receipt was issued by hand."""
 FAILED_ASKS, PAYMENTS_AFFECTED = 3, 3
 """A provider is down when so many payments were each asked about so often in vain."""
 LATELY = timedelta(minutes=2)
@@ -89,7 +87,7 @@ def unregistered_receipts(session: Session, now: datetime) -> list[Condition]:
     asked = (
         select(Order.merchant_id, func.count(), func.max(Receipt.order_id), func.min(Receipt.since))
         .join(Order, Order.id == Receipt.order_id)
-        .where(text(UNREGISTERED), or_(is_awaited, Receipt.since > now - RECEIPTS_TOLD_FOR))
+        .where(text(UNREGISTERED), or_(is_awaited, Receipt.since > now - TOLD_FOR))
         .group_by(Order.merchant_id)
     )
     return [

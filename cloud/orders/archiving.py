@@ -21,7 +21,7 @@ from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payme
 from cloud.orders.order_counts import MARK
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.paying import FINAL_STATES
-from cloud.orders.receipts import Receipt
+from cloud.orders.receipts import TOLD_FOR, UNREGISTERED, Receipt
 from cloud.orders.return_requests import IS_OPEN, ReturnRequest
 from cloud.orders.sales_days import mark_of
 from cloud.orders.sales_tables import SalesMark
@@ -90,19 +90,20 @@ def _kept(tx: Transaction, order_ids: Collection[str], until: datetime, now: dat
     found = select(SalesMark).order_by(SalesMark.name).with_for_update(read=True)
     marks = {mark.name: mark.number for mark in tx.session.scalars(found)}  # so a roll-up finds an order in one place
     kept = endangered(tx.session, order_ids, now)
-    for busy in (*_busy(until), *_not_rolled_up(marks), *_newest()):
+    for busy in (*_busy(until, now), *_not_rolled_up(marks), *_newest()):
         column = busy.selected_columns[0]
         kept.update(tx.session.scalars(busy.where(column.in_(order_ids))))
     return kept
 
 
-def _busy(until: datetime) -> Iterator[Select[Any]]:
+def _busy(until: datetime, now: datetime) -> Iterator[Select[Any]]:
     is_open = Payment.state.not_in([state.value for state in FINAL_STATES])
     is_asked = or_(Payment.next_check_at.is_not(None), Payment.told_at.is_not(None))
     yield select(Payment.order_id).where(or_(is_open, is_asked))
     yield select(MakeCommand.order_id).where(MakeCommand.live)
     yield select(OutboxRow.order_id).where(OutboxRow.settled_at.is_(None))
     yield select(Receipt.order_id).where(Receipt.next_check_at.is_not(None))
+    yield select(Receipt.order_id).where(text(UNREGISTERED), Receipt.since > now - TOLD_FOR)
     yield select(Claim.order_id).where(text(UNRESOLVED))
     yield select(ReturnRequest.order_id).where(text(IS_OPEN))
     yield select(OrderChange.order_id).where(OrderChange.at >= until)

@@ -41,6 +41,8 @@ from cloud.orders.tasks import Lane
 
 log = logging.getLogger("cloud.orders.receipts")
 
+TOLD_FOR = timedelta(days=7)
+"""From the last word on a receipt that is not registered: nobody tells us that it was issued by hand."""
 LOOK_AGAIN_S = 60.0
 """How often a receipt is looked at that waits for its money, or whose address waits for the order's end."""
 

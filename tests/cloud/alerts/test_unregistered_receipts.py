@@ -1,16 +1,20 @@
 """A fiscal receipt that is not registered is told of, however old its order is, until somebody has had time to act."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
 from cloud.alerts.incident import Condition
 from cloud.alerts.kinds import Kind
 from cloud.alerts.money_conditions import unregistered_receipts
+from cloud.orders import archive
+from cloud.orders.archiving import archive_some
 from cloud.orders.operator_actions import give_back
 from simulator.yookassa.state import Status
+from tests.cloud.orders.test_archive import rolled_up
 from tests.cloud.payments.fiscal_till import FiscalTill, a_fiscal_till
-from tests.cloud.worlds import World
+from tests.cloud.worlds import START, World
 
 pytestmark = pytest.mark.any_database
 
@@ -26,6 +30,15 @@ def fiscal(world: World) -> Iterator[FiscalTill]:
 def told_of(fiscal: FiscalTill) -> list[Condition]:
     with fiscal.world.database.read() as session:
         return unregistered_receipts(session, fiscal.world.now)
+
+
+def rests(fiscal: FiscalTill, order_id: str, after: int) -> bool:
+    """Whether it does once all that has been at rest for so many days is packed away."""
+    world = fiscal.world
+    rolled_up(world)
+    world.database.transact(archive_some, (START, ""), timedelta(days=after), world.now)
+    with world.database.read() as session:
+        return archive.holds(session, order_id)
 
 
 @pytest.mark.both_databases
@@ -88,3 +101,21 @@ def test_a_receipt_nobody_asks_about_any_more_is_told_of_a_while_longer(fiscal: 
     assert len(told_of(fiscal)) == 1
     fiscal.follow(7 * DAY_S)
     assert told_of(fiscal) == []
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize(
+    ("outcome", "days", "after"), [(Status.PENDING, 34, 30), (Status.CANCELED, 4, 2)], ids=["given up", "refused"]
+)
+def test_an_order_rests_only_once_its_receipt_is_told_of_no_more(
+    fiscal: FiscalTill, outcome: Status, days: int, after: int
+) -> None:
+    """Regression: it was packed away, and the alert was over before its seven days."""
+    fiscal.registering(outcome)
+    order_id = fiscal.poured()
+    fiscal.follow(days * DAY_S)
+    assert not rests(fiscal, order_id, after)
+    assert len(told_of(fiscal)) == 1
+    fiscal.follow(4 * DAY_S)
+    assert told_of(fiscal) == []
+    assert rests(fiscal, order_id, after)
