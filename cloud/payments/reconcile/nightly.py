@@ -21,10 +21,11 @@ from cloud.orders.at_risk import unsettled
 from cloud.orders.models import Payment
 from cloud.payments.reconcile.cups import keep_counts
 from cloud.payments.reconcile.days import Day, last_due
+from cloud.payments.reconcile.kinds import Kind
 from cloud.payments.reconcile.ledger_view import ShopKey, first_payments
-from cloud.payments.reconcile.models import DeviceCount, Reconciliation
+from cloud.payments.reconcile.models import DeviceCount, FoundDifference, Reconciliation, State
 from cloud.payments.reconcile.reconciler import LEASE, Reconciler
-from cloud.payments.reconcile.store import new_row
+from cloud.payments.reconcile.store import RETURNS_FOLLOWED, new_row
 
 log = logging.getLogger("cloud.payments.reconcile.reconciler")
 
@@ -102,6 +103,7 @@ def forget_left_accounts(tx: Transaction, now: datetime) -> None:
         last = tx.session.scalar(begun)
         is_over = last is None or last < now - timedelta(days=CATCH_UP_DAYS + 1)
         is_over = is_over and not restores.waits_for(tx.session, account, now)
+        is_over = is_over and not _follows_a_return(tx.session, ShopKey(*account), now)
         if is_over and unsettled(tx.session, account) == (0, 0):
             tx.session.delete(left)
             tx.log_after_commit(
@@ -109,6 +111,19 @@ def forget_left_accounts(tx: Transaction, now: datetime) -> None:
                 "the key of a left account is forgotten: nothing of it is open",
                 extra={"shop": left.account_id},
             )
+
+
+def _follows_a_return(session: Session, key: ShopKey, now: datetime) -> bool:
+    """The provider has not finished a return there, its day is still looked at, and no person has settled it."""
+    found = select(FoundDifference.id).where(
+        FoundDifference.merchant_id == key.merchant_id,
+        FoundDifference.scenario == key.scenario,
+        FoundDifference.account_id == key.account_id,
+        FoundDifference.day >= Day.of(now - RETURNS_FOLLOWED).date,
+        FoundDifference.kind == Kind.REFUND_PENDING.value,
+        FoundDifference.state != State.CLOSED.value,
+    )
+    return session.scalar(found.limit(1)) is not None
 
 
 def _write_down(tx: Transaction, last: date, now: datetime) -> None:

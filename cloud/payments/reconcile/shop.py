@@ -54,6 +54,16 @@ class Look:
     incomes: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By our payment's id: what was captured, and what of it reaches the shop, where we had not heard of that."""
 
+    @property
+    def mends(self) -> bool:
+        """The provider is being asked again about something."""
+        return any(finding.mends for finding in self.found.values())
+
+    @property
+    def has_open_return(self) -> bool:
+        """The provider has not finished a return."""
+        return any(finding.kind is Kind.REFUND_PENDING for finding in self.found.values())
+
     def note(self, *findings: Finding) -> None:
         """Keep findings; the first of a fingerprint stays."""
         for finding in findings:

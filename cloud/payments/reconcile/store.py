@@ -23,6 +23,10 @@ LOOK_AGAIN = timedelta(minutes=15)
 """After something was asked about again: time enough for the answer."""
 TRY_AGAIN = timedelta(hours=1)
 """After a look that did not come to its end."""
+RETURN_AGAIN = timedelta(hours=6)
+"""After a look that saw a return under way: of one made in the cabinet nobody else may ever hear the end."""
+RETURNS_FOLLOWED = timedelta(days=30)
+"""Since the day was due; a return that has no end by then is with the person who was told of it."""
 ITSELF = "reconciliation"
 
 OF_ANY_DAY = frozenset({Kind.STUCK, Kind.HOLD_OPEN, Kind.RETURN_OPEN, Kind.NOBODY_TO_ASK})
@@ -39,8 +43,7 @@ def keep(
 ) -> tuple[Reconciliation, Sequence[FoundDifference]]:
     """Keep one look; the day's row and its findings, the unexplained first."""
     row = _locked_row(tx.session, key, day, now)
-    mends = any(finding.mends for finding in look.found.values())
-    row.rounds = row.rounds + 1 if mends else 0
+    row.rounds = row.rounds + 1 if look.mends else 0
     in_order = sorted(look.found.values(), key=lambda finding: finding.fingerprint)  # as every look locks them
     seen = [_keep_one(tx.session, key, day, finding, row.rounds, now) for finding in in_order]
     _close_the_rest(tx.session, key, day, look, now)
@@ -50,7 +53,7 @@ def keep(
     row.payments_here, row.taken_here, row.returned_here = look.here.payments, look.here.taken, look.here.returned
     if not key.scenario:
         row.machines, row.compared = look.comparison.machines, look.comparison.compared
-    row.next_at = _next(row, day, mends, now)
+    row.next_at = _next(row, day, look, now)
     return row, sorted(seen, key=lambda found: (_ORDER[found.state], found.kind, found.fingerprint))
 
 
@@ -159,9 +162,11 @@ def _of(key: ShopKey) -> ColumnElement[bool]:
     )
 
 
-def _next(row: Reconciliation, day: Day, mends: bool, now: datetime) -> datetime | None:
+def _next(row: Reconciliation, day: Day, look: Look, now: datetime) -> datetime | None:
     if now < day.due_at:
         return day.due_at
     if not row.complete:
         return now + TRY_AGAIN
-    return now + LOOK_AGAIN if mends and row.rounds <= MENDING_ROUNDS else None
+    if look.mends and row.rounds <= MENDING_ROUNDS:
+        return now + LOOK_AGAIN
+    return now + RETURN_AGAIN if look.has_open_return and now < day.due_at + RETURNS_FOLLOWED else None

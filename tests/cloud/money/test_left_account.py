@@ -14,12 +14,16 @@ from cloud.operators.unaskable import UNNAMED
 from cloud.orders.at_risk import MoneyAtRisk, Next, each_at_risk, unsettled
 from cloud.payments.provider import Shop
 from cloud.payments.provider_clients import FRESH, ProviderClients
+from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.ledger_view import ShopKey
 from cloud.payments.reconcile.nightly import CATCH_UP_DAYS, forget_left_accounts
+from cloud.payments.reconcile.reconciler import Reconciler
 from cloud.payments.status_poller import LEAST_PATIENCE_S
 from cloud.processes.app import create_app
 from cloud.settings import Settings
 from cloud.wiring import Cloud
 from protocol.reasons import Result, Spout
+from simulator.yookassa.behaviour import Behaviour
 from tests.cloud.money.market import SOUTH_ACCOUNT, SOUTH_SECRET, Market
 from tests.cloud.worlds import ACCOUNT, PRICE, SECRET_KEY, SHOP_SECRET
 
@@ -126,6 +130,27 @@ def test_the_old_key_is_forgotten_when_nothing_of_it_is_open(market: Market) -> 
     assert left(market) == [ACCOUNT], "a hold is open there"
     market.world.report(order_id, Result.DONE)
     market.rest()
+    market.database.transact(forget_left_accounts, market.clock.now)
+    assert left(market) == []
+
+
+def test_the_old_key_is_kept_while_a_return_there_is_followed(market: Market) -> None:
+    poured(market)
+    market.work()
+    moves_to(market)
+    market.clock.advance((CATCH_UP_DAYS + 2) * 86_400.0)
+    market.yookassa.behaviour = Behaviour(refund_delay=2 * 86_400.0)
+    market.yookassa.provider.refund_in_cabinet(market.provider_id("o-1"), PRICE, "sour")
+    reconciler = Reconciler(market.database, market.shops, market.clock, lambda _s: None)
+    shop, day = ShopKey("north", "Yookassa", ACCOUNT), Day.of(market.clock.now)
+    reconciler.reconcile(shop, day)
+    market.database.transact(forget_left_accounts, market.clock.now)
+    assert left(market) == [ACCOUNT], "a return is under way there"
+    market.clock.advance(2 * 86_400.0)
+    reconciler.reconcile(shop, day)
+    market.work()
+    assert (market.kept("o-1"), market.world.ledger("o-1")["refunded"]) == (0, PRICE)
+    reconciler.reconcile(shop, day)
     market.database.transact(forget_left_accounts, market.clock.now)
     assert left(market) == []
 

@@ -17,8 +17,9 @@ from cloud.payments.reconcile.ledger_view import ShopKey, first_payments
 from cloud.payments.reconcile.models import Reconciliation
 from cloud.payments.reconcile.nightly import CATCH_UP_DAYS, Interrupted, Nightly, Patience
 from cloud.payments.reconcile.reconciler import Reconciler, Report
-from cloud.payments.reconcile.store import settle_by_hand
+from cloud.payments.reconcile.store import RETURNS_FOLLOWED, settle_by_hand
 from protocol.reasons import Result
+from simulator.yookassa.behaviour import Behaviour
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.database.test_indexes import listening
 from tests.cloud.payments.reconciling import (
@@ -46,6 +47,13 @@ def nights(nightly: Nightly, till: Till) -> None:
         if nightly.step(till.world.now) > till.world.now:
             return
     raise AssertionError("it does not come to rest")
+
+
+def for_hours(nightly: Nightly, till: Till, hours: int) -> None:
+    """The worker goes on: its nights, and its other loops."""
+    for _ in range(hours):
+        till.work(3600)
+        nights(nightly, till)
 
 
 def rows(till: Till, scenario: str = "Yookassa") -> list[Reconciliation]:
@@ -147,6 +155,41 @@ def test_what_was_asked_again_is_looked_at_again(till: Till) -> None:
     nights(nightly, till)
     assert sorted(found.state for found in all_findings(till)) == ["closed", "explained"]
     assert rows(till)[-1].next_at is None
+
+
+@pytest.mark.both_databases
+def test_a_return_under_way_is_followed_to_its_end(till: Till) -> None:
+    """Regression: the day was not looked at again, and a return that nobody told us of was never booked."""
+    till.world.clock.now = at(12)
+    till.yookassa.behaviour = Behaviour(refund_delay=2 * 86400)
+    order_id, nightly = sold(till), a_nightly(till)
+    refund_in_cabinet(till, order_id)
+    till.world.clock.now = at(27, 1)
+    nights(nightly, till)
+    assert [(found.kind, found.state) for found in all_findings(till)] == [("refund_pending", "explained")]
+    for_hours(nightly, till, 48)
+    assert till.world.ledger(order_id)["refunded"] == PRICE
+    assert {found.state for found in all_findings(till)} == {"closed", "explained"}
+    assert {row.next_at for row in rows(till)} == {None}
+
+
+@pytest.mark.both_databases
+def test_a_return_under_way_is_waited_for_three_days(till: Till) -> None:
+    till.world.clock.now = at(12)
+    till.yookassa.behaviour = Behaviour(refund_delay=60 * 86400)
+    order_id, nightly = sold(till), a_nightly(till)
+    refund_in_cabinet(till, order_id)
+    till.world.clock.now = at(27, 1)
+    states = set()
+    for _ in range(2):
+        for_hours(nightly, till, 24)
+        states |= {found.state for found in all_findings(till)}
+    assert states == {"explained"}
+    for_hours(nightly, till, 24)
+    assert [(found.kind, found.state) for found in all_findings(till)] == [("refund_pending", "open")]
+    till.world.clock.now = DAY.due_at + RETURNS_FOLLOWED
+    nights(nightly, till)
+    assert {row.next_at for row in rows(till)} == {None}, "nobody asks for ever"
 
 
 def test_what_is_unexplained_is_an_error_in_the_log(till: Till, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,6 @@ from cloud.payments.reconcile import asking as reconcile_asking
 from cloud.payments.reconcile import shop as reconcile_shop
 from cloud.payments.reconcile.days import Day
 from protocol.reasons import Result
-from simulator.yookassa.behaviour import Behaviour
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.orders.test_archive import rest
 from tests.cloud.payments.reconciling import (
@@ -218,17 +217,6 @@ def test_a_return_the_provider_does_not_have_is_named(till: Till) -> None:
     order_id = sold(till)
     till.world.refunded(till.world.payment(order_id).id, "31374cc8-0015-5000-8000-000000000000")
     assert "refunded_only_here" in kinds(reconciled(till))
-
-
-@pytest.mark.both_databases
-def test_a_return_under_way_is_waited_for_three_days(till: Till) -> None:
-    till.yookassa.behaviour = Behaviour(refund_delay=30 * 86400)
-    order_id = sold(till)
-    refund_in_cabinet(till, order_id)
-    day = today(till)
-    assert kinds(reconciled(till)) == {"refund_pending": "explained"}
-    till.work(4 * 86400)
-    assert kinds(reconciled(till, day)) == {"refund_pending": "open"}
 
 
 def test_a_day_has_moscows_edges_and_each_payment_one_day(till: Till) -> None:
