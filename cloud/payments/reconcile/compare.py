@@ -1,6 +1,6 @@
 """One payment or refund as the provider tells it against one in our ledger: what is different, by name. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -19,6 +19,7 @@ OUR_MARKS = frozenset({"order_id", "payment"})
 _H, _C = PaymentState.HELD, PaymentState.CAPTURED
 _OPEN = frozenset({PaymentState.CREATING, PaymentState.PENDING})
 _OVER = frozenset({PaymentState.CANCELED, PaymentState.REFUSED})
+_OF_RETURNS = frozenset({Kind.REFUNDED_NOT_HERE, Kind.REFUNDED_ONLY_HERE})
 _ATTRIBUTES = {"amount": Kind.AMOUNT_DIFFERS, "currency": Kind.CURRENCY_DIFFERS, "account_id": Kind.SHOP_DIFFERS}
 
 
@@ -66,20 +67,40 @@ def unreadable_entry(entry: Unread, ours: Payment | None, day: str) -> Finding:
 def compare_refund(refund: RefundFacts, payment: Payment, booked: int | None, now: datetime) -> Finding | None:
     """A return the provider tells of; `booked` is what our ledger has under its id, None when it has nothing."""
     if refund.status is RefundStatus.SUCCEEDED and booked is None:
-        return _of(Kind.REFUNDED_NOT_HERE, payment, 0, refund.amount, f"refund {refund.provider_refund_id}")
+        return _of_refund(Kind.REFUNDED_NOT_HERE, payment, refund.provider_refund_id, 0, refund.amount)
     if refund.status is RefundStatus.SUCCEEDED and booked != refund.amount:
-        return _of(Kind.REFUND_AMOUNT_DIFFERS, payment, booked, refund.amount, f"refund {refund.provider_refund_id}")
+        return _of_refund(Kind.REFUND_AMOUNT_DIFFERS, payment, refund.provider_refund_id, booked, refund.amount)
     if refund.status in {RefundStatus.PENDING, RefundStatus.UNKNOWN_STATUS}:
         young = refund.created_at is None or now - refund.created_at < REFUND_SLOW
-        return _of(
-            Kind.REFUND_PENDING, payment, None, refund.amount, f"refund {refund.provider_refund_id}", excused=young
-        )
+        pending = _of_refund(Kind.REFUND_PENDING, payment, refund.provider_refund_id, None, refund.amount)
+        return replace(pending, excused=young)
     return None
 
 
 def refund_only_here(payment: Payment, refund_id: str, amount: int) -> Finding:
     """A return in our ledger that the provider says it does not have, or did not make."""
-    return _of(Kind.REFUNDED_ONLY_HERE, payment, amount, 0, f"refund {refund_id}")
+    return _of_refund(Kind.REFUNDED_ONLY_HERE, payment, refund_id, amount, 0)
+
+
+def is_of_returns(finding: Finding) -> bool:
+    """Another sum of the payment went back there than here."""
+    return finding.kind in _OF_RETURNS
+
+
+def by_refund(
+    found: Sequence[Finding], told: Sequence[RefundFacts], payment: Payment, booked: Mapping[str, int], now: datetime
+) -> list[Finding]:
+    """`found` of a payment, with a finding for each of its returns in place of the one for their sum.
+
+    `told` is by the provider, `booked` by our ledger. Where the returns do not make up the sum, the sum stays.
+    """
+    done = {refund.provider_refund_id: refund for refund in told if refund.status is RefundStatus.SUCCEEDED}
+    compared = (compare_refund(refund, payment, booked.get(name), now) for name, refund in done.items())
+    each = [finding for finding in compared if finding is not None]
+    each += [refund_only_here(payment, name, amount) for name, amount in booked.items() if name not in done]
+    others = [finding for finding in found if not is_of_returns(finding)]
+    missing = sum(_lacking(finding) for finding in found if is_of_returns(finding))
+    return [*others, *each] if missing == sum(_lacking(finding) for finding in each) else list(found)
 
 
 def missing_there(payment: Payment) -> Finding:
@@ -146,3 +167,13 @@ def _of(
         kind, payment.id, payment.order_id, payment.id, payment.provider_payment_id or "",
         here=here, there=there, detail=detail, excused=excused,
     )  # fmt: skip
+
+
+def _of_refund(kind: Kind, payment: Payment, refund_id: str, here: int | None, there: int | None) -> Finding:
+    """Each return by itself: of one payment several may differ, each on its own day."""
+    whole = _of(kind, payment, here, there, f"refund {refund_id}")
+    return replace(whole, subject=f"{payment.id}:{refund_id}")
+
+
+def _lacking(finding: Finding) -> int:
+    return (finding.there or 0) - (finding.here or 0)

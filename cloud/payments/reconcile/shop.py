@@ -18,8 +18,10 @@ from cloud.payments.reconcile import ledger_view
 from cloud.payments.reconcile.asking import Asking, HasNoList, NoAnswer
 from cloud.payments.reconcile.compare import (
     OUR_MARKS,
+    by_refund,
     compare_payment,
     compare_refund,
+    is_of_returns,
     missing_there,
     money_of,
     refund_only_here,
@@ -93,6 +95,8 @@ class ShopDay:
         self._seen: set[str] = set()
         """Our payments the provider's list has, by id."""
         self._seen_refunds: set[str] = set()
+        self._by_sum: set[str] = set()
+        """Our payments of which another sum went back there, by id: all their returns are compared with it."""
         self._strangers = 0
         self._is_test: bool | None = None
         self.look = Look()
@@ -199,7 +203,8 @@ class ShopDay:
                 self._strange_refund(provider, refund)
                 continue
             ours = booked.get((payment.id, refund.provider_refund_id))
-            if finding := compare_refund(refund, payment, ours, self._now):
+            finding = compare_refund(refund, payment, ours, self._now)
+            if finding and (finding.kind is Kind.REFUND_PENDING or payment.id not in self._by_sum):
                 self.look.note(finding)
 
     def _strange_refund(self, provider: Provider, refund: RefundFacts) -> None:
@@ -252,7 +257,7 @@ class ShopDay:
         for batch in ledger_view.returns_booked(self._database, self._shop, self._day):
             for movement, payment in batch:
                 refund_id = movement.reference
-                if refund_id in self._seen_refunds:
+                if refund_id in self._seen_refunds or payment.id in self._by_sum:
                     continue
                 told = self._asking.one(lambda refund_id=refund_id: provider.fetch_refund(refund_id))  # type: ignore[misc]  # mypy infers no type for a defaulted lambda argument
                 if isinstance(told, NotOurs) or (isinstance(told, Ok) and not _is_done(told.value)):
@@ -267,7 +272,15 @@ class ShopDay:
         told: Outcome[PaymentFacts] | None = self._asking.one(lambda: provider.fetch(facts.provider_payment_id))
         with self._database.read() as session:
             ours = session.get(Payment, payment.id) or payment
-        self.look.note(*self._differ(told.value if isinstance(told, Ok) else facts, ours))
+            booked = ledger_view.booked_returns(session, [payment.id])
+        found = self._differ(told.value if isinstance(told, Ok) else facts, ours)
+        if any(is_of_returns(finding) for finding in found):
+            self._by_sum.add(payment.id)
+            returns = self._asking.one(lambda: provider.list_refunds(facts.provider_payment_id))
+            if isinstance(returns, Ok):
+                here = {refund_id: amount for (_, refund_id), amount in booked.items()}
+                found = by_refund(found, returns.value.items, ours, here, self._now)
+        self.look.note(*found)
 
 
 def _is_done(refund: RefundFacts) -> bool:

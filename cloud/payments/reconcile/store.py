@@ -131,6 +131,8 @@ def _keep_one(
     found.here, found.there, found.detail = finding.here, finding.there, finding.detail[:500]
     found.last_seen_at = now
     if found.state != State.CLOSED or found.closed_by == ITSELF:
+        if found.state == State.CLOSED or finding.kind not in OF_ANY_DAY:
+            found.day = day.date  # whose next look sees whether it is gone
         found.state = _state(finding, rounds).value
         found.closed_at, found.closed_by = None, ""
     return found

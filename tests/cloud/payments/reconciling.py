@@ -33,6 +33,21 @@ def a_nightly(till: Till) -> Nightly:
     return Nightly(till.world.database, a_reconciler(till))
 
 
+def nights(nightly: Nightly, till: Till) -> None:
+    """Step until there is nothing due."""
+    for _ in range(500):
+        if nightly.step(till.world.now) > till.world.now:
+            return
+    raise AssertionError("it does not come to rest")
+
+
+def for_hours(nightly: Nightly, till: Till, hours: int) -> None:
+    """The worker goes on: its nights, and its other loops."""
+    for _ in range(hours):
+        till.work(3600)
+        nights(nightly, till)
+
+
 def _wait(till: Till, seconds: float) -> None:
     till.world.clock.advance(seconds)
 

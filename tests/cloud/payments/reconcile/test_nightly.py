@@ -28,7 +28,9 @@ from tests.cloud.payments.reconciling import (
     all_findings,
     at,
     change_payment,
+    for_hours,
     kinds,
+    nights,
     reconciled,
     refund_in_cabinet,
     sold,
@@ -39,21 +41,6 @@ from tests.cloud.worlds import ACCOUNT, PRICE
 pytestmark = pytest.mark.any_database
 
 DAY = Day.of(at(12))
-
-
-def nights(nightly: Nightly, till: Till) -> None:
-    """Step until there is nothing due."""
-    for _ in range(500):
-        if nightly.step(till.world.now) > till.world.now:
-            return
-    raise AssertionError("it does not come to rest")
-
-
-def for_hours(nightly: Nightly, till: Till, hours: int) -> None:
-    """The worker goes on: its nights, and its other loops."""
-    for _ in range(hours):
-        till.work(3600)
-        nights(nightly, till)
 
 
 def rows(till: Till, scenario: str = "Yookassa") -> list[Reconciliation]:
