@@ -11,7 +11,7 @@ from cloud.database.database import Database
 from cloud.orders import archive
 from cloud.orders.commissions import told_of
 from cloud.orders.models import Payment
-from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus, Unread
+from cloud.payments.facts import Page, PaymentFacts, RefundFacts, RefundStatus, Unread
 from cloud.payments.outcomes import NotOurs, Ok, Outcome
 from cloud.payments.provider import Provider
 from cloud.payments.reconcile import ledger_view
@@ -98,6 +98,7 @@ class ShopDay:
         self._by_sum: set[str] = set()
         """Our payments of which another sum went back there, by id: all their returns are compared with it."""
         self._strangers = 0
+        self._has_list = True
         self._is_test: bool | None = None
         self.look = Look()
 
@@ -123,6 +124,7 @@ class ShopDay:
             self._their_payments(provider)
             self._their_refunds(provider)
         except HasNoList:
+            self._has_list = False
             self.look.note(Finding(Kind.NO_LIST, f"{self._day.date}"))
             self.look.problem = "no list"
         except NoAnswer as error:
@@ -259,9 +261,28 @@ class ShopDay:
                 refund_id = movement.reference
                 if refund_id in self._seen_refunds or payment.id in self._by_sum:
                     continue
-                told = self._asking.one(lambda refund_id=refund_id: provider.fetch_refund(refund_id))  # type: ignore[misc]  # mypy infers no type for a defaulted lambda argument
-                if isinstance(told, NotOurs) or (isinstance(told, Ok) and not _is_done(told.value)):
+                if self._is_made(provider, payment, refund_id) is False:
                     self.look.note(refund_only_here(payment, refund_id, movement.amount))
+
+    def _is_made(self, provider: Provider, payment: Payment, refund_id: str) -> bool | None:
+        """Whether money went back by this return; None when nobody says so.
+
+        Where there is no list, a return's name may be the merchant's own: only its payment tells of it.
+        """
+        told: Outcome[Page[RefundFacts]] | Outcome[RefundFacts] | None
+        if self._has_list:
+            told = self._asking.one(lambda: provider.fetch_refund(refund_id))
+        else:
+            told = self._asking.one(lambda: provider.list_refunds(payment.provider_payment_id or ""))
+        match told:
+            case Ok(Page(items=refunds)):
+                return any(refund.provider_refund_id == refund_id and _is_done(refund) for refund in refunds)
+            case Ok(RefundFacts() as refund):
+                return _is_done(refund)
+            case NotOurs():
+                return False
+            case _:
+                return None
 
     # Looking twice
 

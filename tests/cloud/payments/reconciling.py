@@ -1,14 +1,14 @@
 """What the tests of reconciliation share: a till's reconciler, and people in the provider's cabinet."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import delete, select, update
 
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Merchant
 from cloud.orders.models import Payment
-from cloud.payments.provider_clients import FRESH
+from cloud.payments.provider_clients import FRESH, ProviderClients
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.ledger_view import ShopKey
 from cloud.payments.reconcile.models import FoundDifference
@@ -17,23 +17,33 @@ from cloud.payments.reconcile.reconciler import Reconciler, Report
 from protocol.reasons import Result
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.tills import Till
-from tests.cloud.worlds import ACCOUNT, SHOP_SECRET
+from tests.cloud.worlds import ACCOUNT, SHOP_SECRET, World
+
+
+class AnyTill(Protocol):
+    """A till at whatever provider."""
+
+    world: World
+    shops: ProviderClients
+
+    def work(self, seconds: float = 0.0) -> None: ...
+
 
 SHOP = ShopKey("north", "Yookassa", ACCOUNT)
 MACHINES = ShopKey("north", "", "")
 
 
-def a_reconciler(till: Till) -> Reconciler:
+def a_reconciler(till: AnyTill) -> Reconciler:
     """Waiting is the clock moving on."""
     world = till.world
     return Reconciler(world.database, till.shops, world.clock, lambda s: _wait(till, s))
 
 
-def a_nightly(till: Till) -> Nightly:
+def a_nightly(till: AnyTill) -> Nightly:
     return Nightly(till.world.database, a_reconciler(till))
 
 
-def nights(nightly: Nightly, till: Till) -> None:
+def nights(nightly: Nightly, till: AnyTill) -> None:
     """Step until there is nothing due."""
     for _ in range(500):
         if nightly.step(till.world.now) > till.world.now:
@@ -41,14 +51,14 @@ def nights(nightly: Nightly, till: Till) -> None:
     raise AssertionError("it does not come to rest")
 
 
-def for_hours(nightly: Nightly, till: Till, hours: int) -> None:
+def for_hours(nightly: Nightly, till: AnyTill, hours: int) -> None:
     """The worker goes on: its nights, and its other loops."""
     for _ in range(hours):
         till.work(3600)
         nights(nightly, till)
 
 
-def _wait(till: Till, seconds: float) -> None:
+def _wait(till: AnyTill, seconds: float) -> None:
     till.world.clock.advance(seconds)
 
 
@@ -120,7 +130,7 @@ def forget_credential(till: Till) -> None:
     till.world.clock.advance(FRESH.total_seconds())
 
 
-def all_findings(till: Till) -> list[FoundDifference]:
+def all_findings(till: AnyTill) -> list[FoundDifference]:
     with till.world.database.read() as session:
         return list(session.scalars(select(FoundDifference).order_by(FoundDifference.id)))
 

@@ -10,18 +10,25 @@ from cloud.payments.facts import Page, Unread
 from cloud.payments.outcomes import Ok, Rejected
 from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.reconcile import shop as reconcile_shop
+from cloud.payments.reconcile.days import Day
 from cloud.payments.yookassa import client as yookassa
+from protocol.reasons import Result
 from simulator.yookassa.faults import Endpoint, FaultKind
+from tests.cloud.payments.custom_till import a_custom_till
 from tests.cloud.payments.reconciling import (
+    a_nightly,
     all_findings,
+    at,
     change_payment,
+    for_hours,
     kinds,
+    nights,
     reconciled,
     refund_in_cabinet,
     sold,
 )
 from tests.cloud.tills import Till
-from tests.cloud.worlds import PRICE
+from tests.cloud.worlds import PRICE, World
 
 pytestmark = pytest.mark.any_database
 
@@ -110,6 +117,34 @@ def test_a_provider_without_lists_is_asked_about_each_payment(till: Till) -> Non
     assert reconciled(till).is_clean
     change_payment(till, first, provider_payment_id="31374cc8-000f-5000-8000-000000000000")
     assert kinds(reconciled(till)) == {"missing_there": "open", "no_list": "explained"}
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("offers", [(), ("status_url",), ("status_url", "action_url")])
+def test_of_a_merchant_without_lists_its_own_returns_are_compared(world: World, offers: tuple[str, ...]) -> None:
+    """Regression: it was asked by a key of ours that such a return has not, and each was "returned only here".
+
+    Nor is the merchant's name of it one of a kind: the next payment's first return may have the same.
+    """
+    with a_custom_till(world, offers) as till:
+        world.clock.now = at(12)
+        orders = [till.paid(), till.paid()]
+        for order_id in orders:
+            world.publish(order_id)
+            world.report(order_id, Result.DONE)
+            till.work()
+            till.merchant.books.refund(till.name(order_id), "first", 5000)
+            till.hear()
+            for_hours(nightly := a_nightly(till), till, 1)
+            assert world.ledger(order_id)["refunded"] == 5000
+        world.clock.now = Day.of(at(12)).due_at
+        nights(nightly, till)
+        assert {found.kind for found in all_findings(till)} == {"goodwill", "no_list"}
+        world.refunded(world.payment(orders[1]).id, "second", 4000)
+        world.clock.now = Day.of(world.now).due_at
+        nights(nightly, till)
+        [missed] = [found for found in all_findings(till) if found.kind == "refunded_only_here"]
+        assert (missed.order_id, missed.here, missed.detail) == (orders[1], 4000, "refund second")
 
 
 @pytest.mark.both_databases

@@ -8,9 +8,12 @@ import pytest
 from cloud.orders import operator_actions
 from cloud.orders.at_risk import Next, at_risk
 from cloud.orders.tasks import BY_HAND, DONE, Task
+from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.ledger_view import ShopKey
 from simulator.tbank.terms import Behaviour
 from tests.cloud.payments.contract.tbank_rig import TBankRig
 from tests.cloud.payments.contract.till import ContractTill
+from tests.cloud.payments.reconciling import a_reconciler
 from tests.cloud.worlds import World
 
 SLOW = Behaviour(original_amount=True, refund_delay=60.0)
@@ -50,3 +53,16 @@ def test_a_further_part_that_the_bank_tells_no_more_of_is_a_persons(
     with till.world.database.read() as session:
         assert [(money.action, money.kopecks) for money in at_risk(session, till.world.now)] == [(Next.PERSON, 4000)]
     assert till.money(order_id).returned == (5000 if behaviour is FAILING else 9000), "nothing is sent twice"
+
+
+def test_a_part_that_is_back_is_so_for_the_night_too_while_the_next_is_under_way(till: ContractTill) -> None:
+    """Regression: the bank told of no return but the one under way, and the first was "returned only here"."""
+    order_id = till.poured()
+    give_back(till, order_id, 5000)
+    assert isinstance(till.rig, TBankRig)
+    till.rig.bank.behaviour = Behaviour(refund_delay=86400.0)
+    give_back(till, order_id, 4000)
+    shop = ShopKey("north", "TBank", till.rig.shop.account_id)
+    found = a_reconciler(till).reconcile(shop, Day.of(till.world.now)).findings
+    assert {finding.kind for finding in found} == {"goodwill", "no_list"}
+    assert till.world.ledger(order_id)["refunded"] == 5000
