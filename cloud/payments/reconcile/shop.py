@@ -11,8 +11,8 @@ from cloud.database.database import Database
 from cloud.orders import archive
 from cloud.orders.commissions import told_of
 from cloud.orders.models import Payment
-from cloud.payments.facts import Page, PaymentFacts, RefundFacts, RefundStatus, Unread
-from cloud.payments.outcomes import NotOurs, Ok, Outcome
+from cloud.payments.facts import Page, PaymentFacts, RefundFacts, RefundStatus, ShopFacts, Unread
+from cloud.payments.outcomes import NotOurs, Ok, Outcome, Rejected
 from cloud.payments.provider import Provider
 from cloud.payments.reconcile import ledger_view
 from cloud.payments.reconcile.asking import Asking, HasNoList, NoAnswer
@@ -43,6 +43,8 @@ class Look:
 
     found: dict[str, Finding] = field(default_factory=dict)
     """By fingerprint."""
+    asked: bool = True
+    """There was somebody to ask: else only our own books were looked at."""
     complete: bool = True
     problem: str = ""
     payments_there: int = 0
@@ -99,7 +101,7 @@ class ShopDay:
         """Our payments of which another sum went back there, by id: all their returns are compared with it."""
         self._strangers = 0
         self._has_list = True
-        self._is_test: bool | None = None
+        self._me: Outcome[ShopFacts] | None = None
         self.look = Look()
 
     def see(self) -> Look:
@@ -112,14 +114,14 @@ class ShopDay:
             can_be_asked = self._provider is not None
             self.look.note(*ledger_view.unsettled_money(session, self._shop, self._now, can_be_asked=can_be_asked))
             self.look.here = ledger_view.totals(session, self._shop, self._day)
-        if self._provider is None and self.look.here.payments:
+        self.look.asked = self._provider is not None
+        if not self.look.asked and self.look.here.payments:
             self.look.problem = "no key of this shop"
             self.look.note(Finding(Kind.SHOP_GONE, f"{self._day.date}", detail=f"{self.look.here.payments} payments"))
         return self.look
 
     def _compare(self, provider: Provider) -> None:
-        me = self._asking.one(provider.me)
-        self._is_test = me.value.test if isinstance(me, Ok) else None
+        self._me = self._asking.one(provider.me)
         try:
             self._their_payments(provider)
             self._their_refunds(provider)
@@ -211,17 +213,19 @@ class ShopDay:
 
     def _strange_refund(self, provider: Provider, refund: RefundFacts) -> None:
         """Of a payment our ledger does not have: ours by its marks, or another seller's?"""
-        of = self._asking.one(lambda: provider.fetch(refund.provider_payment_id))
-        if isinstance(of, Ok) and of.value.metadata.keys() >= OUR_MARKS:
-            self.look.note(
-                Finding(
-                    Kind.UNKNOWN_PAYMENT, refund.provider_payment_id, of.value.metadata["order_id"][:255],
-                    of.value.metadata["payment"][:64], refund.provider_payment_id, there=money_of(of.value),
-                    detail=f"refunded {refund.amount} there", excused=money_of(of.value) == 0,
-                )
-            )  # fmt: skip
-        else:
-            self._strangers += 1
+        match self._asking.one(lambda: provider.fetch(refund.provider_payment_id)):
+            case Ok(facts) if facts.metadata.keys() >= OUR_MARKS:
+                self.look.note(
+                    Finding(
+                        Kind.UNKNOWN_PAYMENT, refund.provider_payment_id, facts.metadata["order_id"][:255],
+                        facts.metadata["payment"][:64], refund.provider_payment_id, there=money_of(facts),
+                        detail=f"refunded {refund.amount} there", excused=money_of(facts) == 0,
+                    )
+                )  # fmt: skip
+            case Ok() | NotOurs():
+                self._strangers += 1
+            case outcome:
+                self._unanswered(outcome, f"payment {refund.provider_payment_id} of a refund")
 
     def _unreadable(self, entries: Sequence[Unread]) -> None:
         """An entry whose sum has vanished, say, is told with the payment it is about, and the sum our ledger has."""
@@ -249,11 +253,8 @@ class ShopDay:
                     self._look_again(provider, facts, payment)
             case NotOurs():
                 self.look.note(missing_there(payment))
-            case None:
-                self.look.found[Kind.TOO_MANY] = Finding(Kind.TOO_MANY, "all", detail="more to ask than can be asked")
             case outcome:
-                known = f"payment {payment.provider_payment_id} of order {payment.order_id}"
-                self.look.unfinished(f"{known}: {type(outcome).__name__}", f"{self._day.date}")
+                self._unanswered(outcome, f"payment {payment.provider_payment_id} of order {payment.order_id}")
 
     def _our_returns(self, provider: Provider) -> None:
         for batch in ledger_view.returns_booked(self._database, self._shop, self._day):
@@ -281,13 +282,18 @@ class ShopDay:
                 return _is_done(refund)
             case NotOurs():
                 return False
-            case _:
+            case outcome:
+                self._unanswered(outcome, f"return {refund_id} of order {payment.order_id}")
                 return None
 
     # Looking twice
 
     def _differ(self, facts: PaymentFacts, payment: Payment) -> list[Finding]:
-        return compare_payment(facts, payment, self._is_test)
+        if isinstance(self._me, Ok):
+            return compare_payment(facts, payment, self._me.value.test)
+        if facts.test is not None and not isinstance(self._me, Rejected | NotOurs):
+            self._unanswered(self._me, "whether the shop is a test")
+        return compare_payment(facts, payment)
 
     def _look_again(self, provider: Provider, facts: PaymentFacts, payment: Payment) -> None:
         told: Outcome[PaymentFacts] | None = self._asking.one(lambda: provider.fetch(facts.provider_payment_id))
@@ -301,7 +307,16 @@ class ShopDay:
             if isinstance(returns, Ok):
                 here = {refund_id: amount for (_, refund_id), amount in booked.items()}
                 found = by_refund(found, returns.value.items, ours, here, self._now)
+            else:
+                self._unanswered(returns, f"returns of order {ours.order_id}")
         self.look.note(*found)
+
+    def _unanswered(self, outcome: Outcome[object] | None, about: str) -> None:
+        """What was asked is not known, so nothing may be taken to be gone."""
+        if outcome is None:
+            self.look.found[Kind.TOO_MANY] = Finding(Kind.TOO_MANY, "all", detail="more to ask than can be asked")
+        else:
+            self.look.unfinished(f"{about}: {type(outcome).__name__}", f"{self._day.date}")
 
 
 def _is_done(refund: RefundFacts) -> bool:

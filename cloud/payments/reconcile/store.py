@@ -31,6 +31,8 @@ ITSELF = "reconciliation"
 
 OF_ANY_DAY = frozenset({Kind.STUCK, Kind.HOLD_OPEN, Kind.RETURN_OPEN, Kind.NOBODY_TO_ASK})
 """Seen by every look at their shop, whatever its day."""
+OF_OUR_BOOKS = frozenset({Kind.POURED_NOT_PAID, Kind.GOODWILL, Kind.SHOP_GONE, Kind.NO_ANSWER})
+"""Seen by every look at their day, whatever the provider answers."""
 _ORDER = {State.OPEN.value: 0, State.MENDING.value: 1, State.EXPLAINED.value: 2, State.CLOSED.value: 3}
 
 
@@ -145,15 +147,21 @@ def _state(finding: Finding, rounds: int) -> State:
 
 
 def _close_the_rest(session: Session, key: ShopKey, day: Day, look: Look, now: datetime) -> None:
-    """What this look would have seen and did not, is gone. An unfinished look closes only what needs no list."""
+    """What this look would have seen and did not, is gone. Where the provider did not tell all, only what we see."""
     if Kind.TOO_MANY in look.found:
         return
-    is_of_any_day = FoundDifference.kind.in_([kind.value for kind in OF_ANY_DAY])
-    in_sight = or_(is_of_any_day, FoundDifference.day == day.date) if look.complete else is_of_any_day
+    of_the_day = FoundDifference.day == day.date
+    if not (look.asked and look.complete):
+        of_the_day = and_(of_the_day, _is_among(OF_OUR_BOOKS))
+    in_sight = or_(_is_among(OF_ANY_DAY), of_the_day)
     unseen = FoundDifference.fingerprint.not_in(list(look.found))
     wanted = and_(_of(key), in_sight, unseen, FoundDifference.state != State.CLOSED.value)
     for found in session.scalars(select(FoundDifference).where(wanted)):
         found.state, found.closed_at, found.closed_by = State.CLOSED.value, now, ITSELF
+
+
+def _is_among(kinds: frozenset[Kind]) -> ColumnElement[bool]:
+    return FoundDifference.kind.in_([kind.value for kind in kinds])
 
 
 def _of(key: ShopKey) -> ColumnElement[bool]:

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from cloud.fleet.accounts import Account
-from cloud.payments.facts import Page, Unread
-from cloud.payments.outcomes import Ok, Rejected
+from cloud.payments.facts import Page, ShopFacts, Unread
+from cloud.payments.outcomes import Ok, Rejected, Unknown
 from cloud.payments.provider_clients import ProviderClients
+from cloud.payments.reconcile import asking as reconcile_asking
 from cloud.payments.reconcile import shop as reconcile_shop
 from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.store import TRY_AGAIN
 from cloud.payments.yookassa import client as yookassa
 from protocol.reasons import Result
 from simulator.yookassa.faults import Endpoint, FaultKind
@@ -21,14 +23,16 @@ from tests.cloud.payments.reconciling import (
     at,
     change_payment,
     for_hours,
+    forget_credential,
     kinds,
     nights,
     reconciled,
     refund_in_cabinet,
     sold,
+    today,
 )
 from tests.cloud.tills import Till
-from tests.cloud.worlds import PRICE, World
+from tests.cloud.worlds import ACCOUNT, PRICE, World
 
 pytestmark = pytest.mark.any_database
 
@@ -69,6 +73,66 @@ def test_a_provider_that_does_not_answer_leaves_the_day_unfinished(till: Till) -
     assert kinds(reconciled(till)) == {"amount_differs": "open"}
 
 
+@pytest.mark.both_databases
+@pytest.mark.parametrize("was_seen", [False, True])
+def test_a_return_nobody_answers_for_is_neither_there_nor_gone(till: Till, was_seen: bool) -> None:
+    """Regression: the day was complete without it; and what an earlier look had found was closed."""
+    order_id = sold(till)
+    till.world.clock.advance(86400)
+    day = today(till)
+    till.world.refunded(till.world.payment(order_id).id, "rf-1", 5000)
+    till.world.clock.now = day.due_at
+    if was_seen:
+        assert kinds(reconciled(till, day))["refunded_only_here"] == "open"
+    till.fault(FaultKind.ERROR_500, Endpoint.GET_REFUND, times=None)
+    row = reconciled(till, day).row
+    assert (row.complete, row.next_at, row.problem) == (
+        False, till.world.now + TRY_AGAIN, f"return rf-1 of order {order_id}: Unknown",
+    )  # fmt: skip
+    assert [found.state for found in all_findings(till) if found.kind == "refunded_only_here"] == ["open"] * was_seen
+    till.yookassa.faults.clear()
+    report = reconciled(till, day)
+    assert (report.row.complete, kinds(report)["refunded_only_here"]) == (True, "open")
+
+
+def test_returns_for_which_no_question_is_left_are_told_as_too_many(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = sold(till)
+    till.world.clock.advance(86400)
+    till.world.refunded(till.world.payment(order_id).id, "rf-1", 5000)
+    assert kinds(reconciled(till))["refunded_only_here"] == "open"
+    monkeypatch.setattr(reconcile_asking, "MAX_SINGLE_QUESTIONS", 1)
+    assert kinds(reconciled(till))["too_many"] == "open"
+    assert [found.state for found in all_findings(till) if found.kind == "refunded_only_here"] == ["open"]
+
+
+def test_a_refund_of_a_payment_nobody_answers_for_is_no_strangers(till: Till) -> None:
+    payment = till.shop.captured(metadata={"order_id": "ord-x", "device_uuid": "m-001", "payment": "p-x"})
+    till.world.clock.advance(86400)
+    till.shop.refund(payment["id"])
+    till.fault(FaultKind.ERROR_500, Endpoint.GET, times=None)
+    report = reconciled(till)
+    assert (report.row.complete, kinds(report)) == (False, {"no_answer": "open"})
+    till.yookassa.faults.clear()
+    assert kinds(reconciled(till))["unknown_payment"] == "explained"
+
+
+@pytest.mark.both_databases
+def test_without_a_key_what_only_the_provider_can_tell_stays_as_it_was(till: Till) -> None:
+    """Regression: nobody was asked, and a second payment was closed as gone."""
+    order_id = sold(till)
+    ours = till.world.payment(order_id)
+    till.shop.captured(metadata={"order_id": order_id, "device_uuid": "m-001", "payment": ours.id})
+    assert kinds(reconciled(till)) == {"second_payment": "open"}
+    till.fault(FaultKind.ERROR_500, Endpoint.LIST, times=None)
+    assert kinds(reconciled(till)) == {"no_answer": "open"}
+    forget_credential(till)
+    reconciled(till)
+    told = {found.kind: found.state for found in all_findings(till)}
+    assert told == {"second_payment": "open", "shop_gone": "open", "no_answer": "closed"}
+
+
 class OddLists:
     """The clients, all of them the one provider's, whose lists are odd in a way of the kind's own."""
 
@@ -96,6 +160,15 @@ class NoLists(OddLists):
     list_refunds = list_payments
 
 
+class OfAnotherKind(OddLists):
+    """The provider calls the shop live, or does not say what it is; its payments are tests."""
+
+    answers = True
+
+    def me(self) -> Any:
+        return Ok(ShopFacts(ACCOUNT, True, False, None)) if self.answers else Unknown("silent")
+
+
 class NoSums(OddLists):
     """The list of payments lacks the sum of each."""
 
@@ -117,6 +190,16 @@ def test_a_provider_without_lists_is_asked_about_each_payment(till: Till) -> Non
     assert reconciled(till).is_clean
     change_payment(till, first, provider_payment_id="31374cc8-000f-5000-8000-000000000000")
     assert kinds(reconciled(till)) == {"missing_there": "open", "no_list": "explained"}
+
+
+def test_a_test_payment_in_a_live_shop_is_named_until_the_shop_says_otherwise(till: Till) -> None:
+    order_id = sold(till)
+    till.shops = shops = OfAnotherKind(till.shops)  # type: ignore[assignment]  # stands in for the shops
+    [found] = reconciled(till).findings
+    assert (found.kind, found.state, found.order_id) == ("test_flag", "open", order_id)
+    shops.answers = False
+    assert kinds(reconciled(till)) == {"no_answer": "open"}
+    assert [one.state for one in all_findings(till) if one.kind == "test_flag"] == ["open"]
 
 
 @pytest.mark.both_databases

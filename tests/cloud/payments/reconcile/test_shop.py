@@ -7,14 +7,12 @@ from sqlalchemy import insert
 
 from cloud.orders.models import Payment
 from cloud.orders.tasks import Task
-from cloud.payments.reconcile import asking as reconcile_asking
 from cloud.payments.reconcile import shop as reconcile_shop
 from cloud.payments.reconcile.days import Day
 from protocol.reasons import Result
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.orders.test_archive import rest
 from tests.cloud.payments.reconciling import (
-    SHOP,
     a_reconciler,
     all_findings,
     at,
@@ -243,20 +241,6 @@ def test_a_payment_begun_before_midnight_and_opened_after_it_is_not_missing(till
     assert len(till.payments_there()) == 1
     for day in (Day.of(at(12)), Day.of(at(12)).next):
         assert reconciled(till, day).findings == []
-
-
-def test_a_test_payment_in_a_live_shop_is_named(till: Till) -> None:
-    order_id = sold(till)
-    look = reconcile_shop.ShopDay(
-        till.world.database, till.shops.of("north", "Yookassa")[1], SHOP, today(till),
-        reconcile_asking.Asking(lambda _s: None), till.world.now,
-    )  # fmt: skip
-    look._is_test = False
-    with till.world.database.read() as session:
-        payment = session.get(Payment, till.world.payment(order_id).id)
-    assert payment is not None
-    facts = till.shops.of("north", "Yookassa")[1].fetch(till.provider_id(order_id))
-    assert [finding.kind for finding in look._differ(facts.value, payment)] == ["test_flag"]  # type: ignore[union-attr]  # it answers
 
 
 def test_an_order_poured_though_its_hold_is_gone_is_named(till: Till) -> None:
