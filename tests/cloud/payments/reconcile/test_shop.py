@@ -13,6 +13,7 @@ from protocol.reasons import Result
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.orders.test_archive import rest
 from tests.cloud.payments.reconciling import (
+    SHOP,
     a_reconciler,
     all_findings,
     at,
