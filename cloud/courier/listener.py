@@ -1,6 +1,7 @@
 """From devices to the order workflow: stored and judged in one commit, acknowledged and receipted only after it.
 
 What makes no sense is counted, logged and acknowledged: unacknowledged it would stop the connection after twenty.
+What one machine says too fast is acknowledged unread, so that the broker keeps its room for all others.
 """
 
 import logging
@@ -17,6 +18,7 @@ from cloud.courier import device_jobs
 from cloud.courier.broker import BrokerLink, Received
 from cloud.courier.message_counts import SENSELESS, WAIT_SECONDS, kind_of
 from cloud.courier.senseless import is_senseless
+from cloud.courier.too_fast import TooFast
 from cloud.courier.welcomes import Welcomes, tell
 from cloud.database.database import Database, Held
 from cloud.database.postgresql import is_locked
@@ -47,6 +49,8 @@ from protocol.topics import parse
 log = logging.getLogger("cloud.courier")
 
 BATCH = 64
+MOST_READ = 1_000
+"""For one batch, with what is passed over: a flood has no end, and others wait for the commit."""
 IDLE = timedelta(seconds=60)
 HELD_AGAIN = timedelta(seconds=1)
 MAX_HELD = 200
@@ -74,6 +78,7 @@ class Listener:
         self._welcomes = welcomes
         self._clock = clock
         self._counts = counts or Counts()
+        self._too_fast = TooFast(self._counts, "reports")
         self._held: list[ParsedReport] = []
         self._try_at = datetime(1970, 1, 1, tzinfo=UTC)
         self._reading: Received | None = None
@@ -88,27 +93,26 @@ class Listener:
     def step(self, now: datetime) -> datetime:
         """Handle what has arrived; when to look again."""
         self._try_again(now)
-        batch = self._arrived()
-        if not batch:
+        taken, reports = self._take_in(now.timestamp())
+        if not taken:
             if time.monotonic() > self._comes_again_by:
                 self._reading = None
             return now + self._idle()
-        self._reading = batch[0]
-        reports = [ParsedReport(received, *parsed) for received in batch if (parsed := self._understand(received))]
+        self._reading = taken[0]
         try:
             held = self._store(reports)
         except Exception:
             self._link.drop()
             self._comes_again_by = time.monotonic() + DEVICES_REPEAT_WITHIN.total_seconds()
             raise
-        for received in batch:
+        for received in taken:
             self._link.ack(received)
         self._reading = None
         stored = [one for one in reports if one not in held]
         self._answer(stored)
         self._count(stored)
         self._held = [*self._held, *held][-MAX_HELD:]
-        return now if len(batch) == BATCH else now + self._idle()  # what comes meanwhile wakes us
+        return now if not self._link.inbox.empty() else now + self._idle()  # what comes meanwhile wakes us
 
     def _idle(self) -> timedelta:
         return HELD_AGAIN if self._held else IDLE
@@ -136,19 +140,26 @@ class Listener:
                     self._note_senseless()
             self._held.remove(one)
 
-    def _arrived(self) -> list[Received]:
-        batch: list[Received] = []
-        while len(batch) < BATCH:
+    def _take_in(self, now: float) -> tuple[list[Received], list[ParsedReport]]:
+        """What has arrived, in its order, and what of it is to be stored."""
+        taken: list[Received] = []
+        reports: list[ParsedReport] = []
+        while len(reports) < BATCH and len(taken) < MOST_READ:
             try:
-                batch.append(self._link.inbox.get_nowait())
+                received = self._link.inbox.get_nowait()
             except queue.Empty:
                 break
-        return batch
+            taken.append(received)
+            if (report := self._understand(received, now)) is not None:
+                reports.append(report)
+        return taken, reports
 
-    def _understand(self, received: Received) -> tuple[str, Message] | None:
+    def _understand(self, received: Received, now: float) -> ParsedReport | None:
         try:
             device_uuid, _ = parse(received.topic)
-            return device_uuid, decode_report(received.payload)
+            if self._too_fast.is_over(device_uuid, now):
+                return None
+            return ParsedReport(received, device_uuid, decode_report(received.payload))
         except WireError as error:
             self._note_senseless()
             log.warning("message makes no sense: %s", error, extra={"topic": received.topic[:200]})

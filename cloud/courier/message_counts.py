@@ -1,8 +1,9 @@
-"""What is counted of machines' messages: how long each waited for us, and those that made no sense."""
+"""What is counted of machines' messages: how long each waited for us, those that made no sense or came too fast."""
 
 from cloud.metrics.counts import Counter, Histogram
 from protocol.messages import Message
 
+_QUEUES = (("reports",), ("presence",))
 WAIT_SECONDS = Histogram(
     "coffee_machine_message_wait_seconds",
     "From a report's arrival at a worker to its commit, by its kind; presence and state are not among them.",
@@ -13,7 +14,14 @@ SENSELESS = Counter(
     "coffee_machine_messages_senseless_total",
     "Messages that could not be read or taken in, or were more than is kept, and were dropped, by their queue.",
     ("queue",),
-    known=(("reports",), ("presence",)),
+    known=_QUEUES,
+)
+TOO_FAST = Counter(
+    "coffee_machine_messages_too_fast_total",
+    "Messages that a machine said faster than any agent does, by the queue they came through: reports are dropped "
+    "unread, of presence and state the newest is kept.",
+    ("queue",),
+    known=_QUEUES,
 )
 
 

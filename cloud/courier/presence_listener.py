@@ -2,7 +2,7 @@
 
 Beside the listener of reports and on a connection of its own, so that no order waits behind it. One worker of many
 hears it (`reader_lease.py`); all of it is retained, so whoever takes over is told all of it anew, and what waits here
-then is old news.
+then is old news. Of a machine that says too much only the newest waits: its last will is not lost, and none beside it.
 """
 
 import logging
@@ -20,6 +20,7 @@ from cloud.courier import reader_lease
 from cloud.courier.broker import BrokerLink, Received
 from cloud.courier.message_counts import SENSELESS
 from cloud.courier.senseless import is_senseless
+from cloud.courier.too_fast import TooFast
 from cloud.courier.welcomes import Welcomes
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
@@ -33,6 +34,8 @@ from protocol.topics import Channel, parse
 BATCH = 200
 MOST_WAITING = 20_000
 """Beyond it nothing is taken from the broker, which keeps the newest of each topic."""
+MOST_READ = 5_000
+"""Before what waits is stored: a flood of one machine's words has no end, and leaves but one of them waiting."""
 IDLE = timedelta(seconds=60)
 HELD_AGAIN = timedelta(seconds=1)
 log = logging.getLogger("cloud.courier")
@@ -45,6 +48,8 @@ class ParsedPresence(NamedTuple):
     device_uuid: str
     message: Presence | State
     retained: bool
+    is_over: bool = False
+    """Its machine says more than any agent does."""
 
 
 class TakenOver(Exception):
@@ -64,6 +69,7 @@ class PresenceListener:
         self._owner = owner
         self._clock = clock
         self._counts = counts or Counts()
+        self._too_fast = TooFast(self._counts, "presence")
         self._waiting: dict[int, ParsedPresence] = {}
         """Numbered in the order of coming."""
         self._latest: dict[str, int] = {}
@@ -77,13 +83,13 @@ class PresenceListener:
 
     def step(self, now: datetime) -> datetime:
         """Handle what has arrived; when to look again."""
-        self._take_in()
+        is_more = self._take_in(now.timestamp())
         if not self._try_at - HELD_AGAIN <= now < self._try_at:  # the clock may have been set back
             self._held.clear()
         batch = dict(islice(((n, one) for n, one in self._waiting.items() if one.device_uuid not in self._held), BATCH))
         if not batch:
             self._greet()
-            return now + (HELD_AGAIN if self._held or self._early else IDLE)
+            return now if is_more else now + (HELD_AGAIN if self._held or self._early else IDLE)
         try:
             free = self._store(list(batch.values()))
         except TakenOver:
@@ -99,21 +105,24 @@ class PresenceListener:
         self._greet()
         return now
 
-    def _take_in(self) -> None:
-        """Acknowledged at once: the broker keeps the last of each for whoever subscribes next."""
-        while len(self._waiting) < MOST_WAITING:
+    def _take_in(self, now: float) -> bool:
+        """Acknowledged at once: the broker keeps the last of each for the next reader. True: there may be more."""
+        for _ in range(MOST_READ):
+            if len(self._waiting) >= MOST_WAITING:
+                return False
             try:
                 received = self._link.inbox.get_nowait()
             except queue.Empty:
-                return
-            one = self._understand(received)
+                return False
+            one = self._understand(received, now)
             self._link.ack(received)
             if one is not None:
                 self._keep(one)
+        return True
 
     def _keep(self, one: ParsedPresence) -> None:
         before = self._latest.get(one.topic)
-        if before is not None and _is_overtaken(self._waiting[before].message, one.message):
+        if before is not None and (one.is_over or _is_overtaken(self._waiting[before].message, one.message)):
             self._forget(before)
         number = self._latest[one.topic] = next(self._numbers)
         self._waiting[number] = one
@@ -131,14 +140,17 @@ class PresenceListener:
         self._early.clear()
         self._link.read_alone(False)
 
-    def _understand(self, received: Received) -> ParsedPresence | None:
+    def _understand(self, received: Received, now: float) -> ParsedPresence | None:
+        is_over = False
         try:
             device_uuid, channel = parse(received.topic)
+            is_over = self._too_fast.is_over(device_uuid, now)
             decode = decode_presence if channel is Channel.PRESENCE else decode_state
-            return ParsedPresence(received.topic, device_uuid, decode(received.payload), received.retained)
+            return ParsedPresence(received.topic, device_uuid, decode(received.payload), received.retained, is_over)
         except WireError as error:
             self._note_senseless()
-            log.warning("message makes no sense: %s", error, extra={"topic": received.topic[:200]})
+            if not is_over:
+                log.warning("message makes no sense: %s", error, extra={"topic": received.topic[:200]})
             return None
 
     def _store(self, batch: Sequence[ParsedPresence]) -> Collection[str]:

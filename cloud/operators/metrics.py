@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from cloud.background import heartbeat
 from cloud.background.loops import Clock
-from cloud.courier.message_counts import SENSELESS, WAIT_SECONDS
+from cloud.courier.message_counts import SENSELESS, TOO_FAST, WAIT_SECONDS
 from cloud.database.database import Database
 from cloud.fleet import machine_events
 from cloud.fleet.accounts import Account
@@ -46,7 +46,7 @@ _FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via")
 
 
 COUNTED: tuple[Counter | Histogram, ...] = (
-    STAGE_SECONDS, CALL_SECONDS, WEBHOOKS, REQUEST_SECONDS, WAIT_SECONDS, SENSELESS,
+    STAGE_SECONDS, CALL_SECONDS, WEBHOOKS, REQUEST_SECONDS, WAIT_SECONDS, SENSELESS, TOO_FAST,
 )  # fmt: skip
 Unreadable = Callable[[], Collection[Account]]
 """Tells whose stored secrets cannot be read."""

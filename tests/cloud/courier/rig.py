@@ -11,7 +11,7 @@ from cloud.courier.message_counts import SENSELESS
 from cloud.courier.presence_listener import PresenceListener
 from cloud.courier.publisher import Publisher
 from cloud.courier.welcomes import Welcomes
-from cloud.metrics.counts import ALONE, Counts
+from cloud.metrics.counts import ALONE, Counter, Counts
 from protocol.messages import (
     CommandMessage,
     Message,
@@ -110,9 +110,12 @@ class Rig:
 
     def senseless(self, queue: str) -> float:
         """How many messages of this queue were counted as making no sense."""
+        return self.counted(SENSELESS, queue)
+
+    def counted(self, counter: Counter, queue: str) -> float:
         counted = self.counts.take()
         self.counts.give_back(counted)
-        return counted.get((SENSELESS.name, (queue,), ALONE), 0)
+        return counted.get((counter.name, (queue,), ALONE), 0)
 
     def close(self) -> None:
         for machine in self.machines:
