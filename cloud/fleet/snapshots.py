@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import inspect, select
+from sqlalchemy import func, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -37,6 +37,14 @@ _NOT_IN_FILE = frozenset({"position", *Closable.__annotations__})
 
 class InUse(Exception):
     """A machine that has worked already is not taken away, nor sold with keys that are gone; the text names which."""
+
+
+class NotOurs(Exception):
+    """A machine belongs to another merchant; the text names it."""
+
+
+class NoMachine(Exception):
+    """A drink's machine is not there; the text names it."""
 
 
 def take(session: Session, merchant_id: str, *, lock: bool = False) -> Snapshot:
@@ -74,8 +82,9 @@ def same_fields(present: Snapshot, wanted: Snapshot) -> Snapshot:
 
 
 def write(tx: Transaction, merchant_id: str, wanted: Snapshot, by: str, now: datetime) -> None:
-    """Make these things what `wanted` says, as an edit by hand. Raises `InUse`."""
+    """Make these things what `wanted` says, as an edit by hand. Raises `InUse`, `NotOurs` and `NoMachine`."""
     present = _rows(tx.session, merchant_id, lock=True)
+    _check_machines(tx.session, wanted, present)
     gone = [name for name, values in wanted.items() if not values and name in present]
     for name in sorted(gone, reverse=True):  # drinks before the machines they are of
         _remove(tx.session, name, present[name])
@@ -126,6 +135,22 @@ def _check_account(session: Session, merchant_id: str, values: Values) -> None:
     scenario = values.get("payment_scenario")
     if scenario is not None and session.get(Credential, (merchant_id, scenario)) is None:
         raise InUse(f"{merchant_id}/{scenario}")
+
+
+def _check_machines(session: Session, wanted: Snapshot, present: Mapping[str, Any]) -> None:
+    """What is written is of the merchant's machines, whose rows are held, or of machines made with it."""
+    machines = {name: _machine_of(name) for name in wanted if not name.startswith("merchant ")}
+    unknown = {device_uuid for device_uuid in machines.values() if f"device {device_uuid}" not in present}
+    owned = session.scalar(select(func.min(Device.device_uuid)).where(Device.device_uuid.in_(unknown)))
+    if owned is not None:
+        raise NotOurs(owned)
+    for name, device_uuid in machines.items():
+        if device_uuid in unknown and wanted[name] and not wanted.get(f"device {device_uuid}"):
+            raise NoMachine(device_uuid)
+
+
+def _machine_of(name: str) -> str:
+    return name.partition(" ")[2].partition("/")[0]
 
 
 def _made(name: str, merchant_id: str) -> Any:

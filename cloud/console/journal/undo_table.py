@@ -91,8 +91,10 @@ def _write_import(tx: Transaction, subject: Subject, values: Values, context: Un
     _leave_contract(subject, values.get(f"merchant {subject.merchant_id}", {}), context)
     try:
         snapshots.write(tx, subject.merchant_id, dict(values), context.name, context.now)
-    except snapshots.InUse as used:
-        raise MovedOn([str(used)]) from None
+    except snapshots.NotOurs:
+        raise CannotBePutBack("journal.another_owner") from None
+    except (snapshots.InUse, snapshots.NoMachine) as why:
+        raise MovedOn([str(why)]) from None
 
 
 def _leave_contract(subject: Subject, of_merchant: Values, context: UndoContext) -> None:

@@ -53,6 +53,11 @@ drink_no = "tea"
 name = "Tea"
 prices = {{ small = 9000 }}
 """
+COCOA = """[[device.drink]]
+drink_no = "cocoa"
+name = "Cocoa"
+prices = { small = 100 }
+"""
 
 
 def state(console: Console) -> dict[str, list[dict[str, Any]]]:
@@ -287,10 +292,17 @@ def test_what_was_put_back_is_not_taken_by_the_file_in_silence(console: Console)
     assert "by hand" in page.text
 
 
-@pytest.mark.parametrize(
-    "act", [act for key, _, act in ACTS if key[1] in {"device", "drink"}],
-    ids=[f"{key[0]} {name}" for key, name, _ in ACTS if key[1] in {"device", "drink"}],
-)  # fmt: skip
+def load_with_a_drink_less(console: Console) -> None:
+    """An entry of a file is the merchant's, and names no machine."""
+    load(console, FILE.replace('[[device]]\ndevice_uuid = "m-new"', f'{COCOA}[[device]]\ndevice_uuid = "m-new"'))
+    load(console)
+
+
+OF_MACHINES = [(f"{key[0]} {name}", act) for key, name, act in ACTS if key[1] in {"device", "drink"}]
+OF_MACHINES.append((f"{Act.IMPORT_FLEET} a drink less", load_with_a_drink_less))
+
+
+@pytest.mark.parametrize("act", [act for _, act in OF_MACHINES], ids=[name for name, _ in OF_MACHINES])
 def test_a_former_owner_takes_nothing_back_on_a_machine_that_is_anothers_now(
     console: Console, act: Callable[[Console], None]
 ) -> None:
@@ -305,6 +317,35 @@ def test_a_former_owner_takes_nothing_back_on_a_machine_that_is_anothers_now(
     assert "автомат теперь у другой компании" in said
     assert state(console) == before
     assert last(console).id == entry.id
+
+
+def test_a_machine_that_another_has_made_meanwhile_is_not_made_again(console: Console) -> None:
+    load(console)
+    undo(console, last(console))
+    entry = last(console)
+    assert entry.after is not None
+    assert entry.after["device m-new"] == {}
+    anothers = Device(device_uuid="m-new", merchant_id=FOREIGN, payment_scenario="Yookassa")
+    console.cloud.database.transact(lambda tx: tx.session.add(anothers))
+    before = state(console)
+
+    assert "автомат теперь у другой компании" in undo(console, entry)
+
+    assert state(console) == before
+
+
+def test_a_drink_does_not_come_back_without_its_machine(console: Console) -> None:
+    load(console, FILE + COCOA)
+    whole = last(console)
+    load(console)
+    entry = last(console)
+    undo(console, entry)
+    undo(console, whole)
+    before = state(console)
+
+    assert "изменилось ещё раз — m-new" in undo(console, entry)
+
+    assert state(console) == before
 
 
 def test_a_technician_of_some_machines_reads_his_own_acts_and_takes_one_back(console: Console) -> None:
