@@ -10,6 +10,7 @@ from sqlalchemy import Integer, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.database.base import Base
+from cloud.database.due import is_due
 from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 from cloud.fleet.availability import NOT_SENT
@@ -93,9 +94,10 @@ def has_ever_answered(session: Session, device_uuid: str) -> bool:
 
 
 def _is_useful(probe: Probe, now: datetime) -> bool:
+    """What is dated far ahead was asked, or answered, before the clock was set back."""
     if probe.settled_at is None:
-        return now - probe.asked_at < PATIENCE
-    return now - probe.settled_at < FRESH_FOR
+        return not is_due(probe.asked_at + PATIENCE, now, PATIENCE)
+    return not is_due(probe.settled_at + FRESH_FOR, now, FRESH_FOR)
 
 
 def _of(session: Session, probe_id: str) -> Probe | None:

@@ -46,10 +46,12 @@ def a_machine_that_answers(database: Database, clock: TestClock, code: str) -> I
 
     thread = threading.Thread(target=work)
     thread.start()
-    yield asked
-    over.set()
-    thread.join()
-    ear.close()
+    try:
+        yield asked
+    finally:
+        over.set()
+        thread.join()
+        ear.close()
 
 
 @pytest.mark.parametrize("code", ["", "no_water", "door_open", "busy"])
@@ -78,6 +80,27 @@ def test_a_crowd_costs_one_question(asking: Asking, orders: Orders, database: Da
         assert asking.of_order("o-1", PATIENT).code == ""
 
     assert asked == ["cappuccino", "cappuccino"]
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_a_question_of_before_the_clock_was_set_back_is_asked_anew(
+    asking: Asking, orders: Orders, database: Database, clock: TestClock, is_answered: bool
+) -> None:
+    """Its answer was the machine's word for as long as the clock was set back, and without one it was offline."""
+    order_id = orders.created()
+    orders.answers_probes("latte")
+    if is_answered:
+        with a_machine_that_answers(database, clock, ""):
+            assert asking.of_order(order_id).code == ""
+    else:
+        asking.of_order(order_id, NO_TIME)
+        assert database.transact(probes.claim, clock())
+
+    clock.forward(-20 * 60)
+
+    with a_machine_that_answers(database, clock, "no_water") as asked:
+        assert asking.of_order(order_id).code == "no_water"
+    assert asked == ["cappuccino"]
 
 
 def test_rinsing_is_not_called_another_drink(
