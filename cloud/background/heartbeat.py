@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.database.base import Base
 from cloud.database.database import Database
+from cloud.database.due import due
 from cloud.database.transaction import Transaction
 
 EVERY_S = 5.0
@@ -47,8 +48,11 @@ def beat(
         id=worker, seen_at=now, broker_connected=broker_connected, hears_devices=hears_devices, lag_s=lag_s,
         broker_trouble=trouble[:LONGEST_TROUBLE],
     )  # fmt: skip
+    tx.session.get(WorkerLife, worker, with_for_update=True)  # nobody forgets it meanwhile
     tx.session.merge(life)
-    tx.session.execute(delete(WorkerLife).where(WorkerLife.seen_at < now - timedelta(seconds=FORGOTTEN_AFTER_S)))
+    over = due(WorkerLife.seen_at, now - timedelta(seconds=FORGOTTEN_AFTER_S), now + every(tx.session))
+    forgotten = select(WorkerLife.id).where(over).with_for_update(skip_locked=True)
+    tx.session.execute(delete(WorkerLife).where(WorkerLife.id.in_(forgotten)))
     return now + every(tx.session)
 
 
@@ -64,8 +68,10 @@ def every(session: Session) -> timedelta:
 
 
 def alive(session: Session, now: datetime) -> Sequence[WorkerLife]:
-    """Workers that have given it lately."""
-    return session.scalars(select(WorkerLife).where(WorkerLife.seen_at > now - MISSED_AFTER * every(session))).all()
+    """Workers that have given it lately; one given far ahead of `now` is of before the clock was set back."""
+    beat_every = every(session)
+    missed = due(WorkerLife.seen_at, now - MISSED_AFTER * beat_every, now + beat_every)
+    return session.scalars(select(WorkerLife).where(~missed)).all()
 
 
 def carrier_seen(database: Database, now: datetime, *, by_broker: bool) -> datetime | None:

@@ -116,7 +116,7 @@ class Asking:
         if self._carrier_seen is None or not self._is_live or not _is_asked(device):
             return False
         seen = self._carrier_seen(device)
-        return seen is None or self._clock() - seen > SURE_FOR
+        return seen is None or abs(self._clock() - seen) > SURE_FOR
 
     def _ask(
         self, device: Device, drink_no: str, size: int, patience: timedelta, *, only_carried: bool = False

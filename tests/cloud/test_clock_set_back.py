@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from cloud.background import heartbeat
 from cloud.background.loops import ThreadPool
 from cloud.buyer.reservation import reserve, reserved_until
 from cloud.database.due import is_due
@@ -16,7 +17,7 @@ from cloud.payments.provider import Provider, Shop
 from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.status_poller import StatusPoller
 from protocol.reasons import Result
-from tests.cloud.worlds import DEVICE, ONE_STAGE, START, World
+from tests.cloud.worlds import ALWAYS_THERE, DEVICE, ONE_STAGE, START, World
 
 BACK_S = -3 * 3600.0
 MINUTE = timedelta(minutes=1)
@@ -78,6 +79,22 @@ def test_no_payment_waits_for_them_to_be_asked_about(world: World) -> None:
     world.clock.advance(BACK_S)
     assert tries() == 1
     assert tries() == 1, "dates of today hold"
+
+
+@pytest.mark.parametrize("lag_s", [0.0, heartbeat.FAR_BEHIND_S + 1], ids=["good", "far behind"])
+def test_no_dead_worker_lives_for_them(world: World, lag_s: float) -> None:
+    def beat(worker: str, lag_s: float = 0.0) -> None:
+        world.database.transact(lambda tx: heartbeat.beat(tx, worker, True, world.now, lag_s=lag_s))
+
+    world.database.transact(heartbeat.leave, ALWAYS_THERE)
+    beat("then killed", lag_s)
+    world.clock.advance(BACK_S)
+    assert heartbeat.missing(world.database, world.now) == ["no worker is alive"]
+    assert heartbeat.carrier_seen(world.database, world.now, by_broker=False) is None
+    beat("another")
+    assert heartbeat.missing(world.database, world.now) == []
+    world.clock.advance(-BACK_S)
+    assert heartbeat.missing(world.database, world.now) == ["no worker is alive"], "nor when its time comes again"
 
 
 def nobody(_shop: Shop, _scenario: str) -> Provider:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 
 from cloud.background import heartbeat
+from cloud.background.heartbeat import WorkerLife
 from cloud.buyer.order_reader import OrderReader
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
@@ -38,6 +39,8 @@ T = TypeVar("T")
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 PRICE = 17900
 DEVICE, OTHER_DEVICE = "m-001", "m-002"
+ALWAYS_THERE = "always there"
+"""A worker of whose life nothing but its beat is here."""
 ACCOUNT = "100500"
 SECRET_KEY = "a secret text of more than thirty-two characters"
 SHOP_SECRET = "test_secret"
@@ -49,7 +52,18 @@ class HandClock:
     """Tells the time it was set to."""
 
     def __init__(self, now: datetime = START) -> None:
-        self.now = now
+        self._now = now
+        self.moved: Callable[[datetime], object] = lambda _: None
+        """Called whenever it was set."""
+
+    @property
+    def now(self) -> datetime:
+        return self._now
+
+    @now.setter
+    def now(self, now: datetime) -> None:
+        self._now = now
+        self.moved(now)
 
     def __call__(self) -> datetime:
         return self.now
@@ -81,10 +95,11 @@ class World:
         """Create tables and fleet."""
         migrated.bring(self.database)
         self.database.transact(self._fleet)
+        self.clock.moved = self._a_worker_beats
         return self
 
     def _fleet(self, tx: Any) -> None:
-        heartbeat.beat(tx, "always there", True, self.now + timedelta(days=365))
+        heartbeat.beat(tx, ALWAYS_THERE, True, self.now)
         tx.session.add(Merchant(id="north", name="ООО Север"))
         tx.session.flush()
         tx.session.add(
@@ -97,6 +112,11 @@ class World:
             tx.session.flush()
             tx.session.add(DeviceLive(device_uuid=uuid, online=True, session_id="s1"))
             tx.session.add(Drink(device_uuid=uuid, drink_no="latte", name="Латте", price_medium=PRICE))
+
+    def _a_worker_beats(self, now: datetime) -> None:
+        """However far the clock has moved; one that a test had leave stays away."""
+        life = update(WorkerLife).where(WorkerLife.id == ALWAYS_THERE)
+        self.database.execute_autocommit(life.values(seen_at=now).returning(WorkerLife.id), {})
 
     # What happens to an order
 

@@ -138,12 +138,13 @@ def test_nobody_is_sold_what_no_worker_would_hear_of(
 
 
 @pytest.mark.parametrize("way", ["the page", "the API"])
+@pytest.mark.parametrize("ahead_s", [-8, 25, 3 * 3600], ids=["lately", "the clock set back", "by hours"])
 def test_a_worker_that_died_since_its_last_beat_is_missed_by_who_presses(
-    client: FlaskClient, services: Services, orders: Orders, counter: Counter, way: str
+    client: FlaskClient, services: Services, orders: Orders, counter: Counter, way: str, ahead_s: int
 ) -> None:
     """SQLite's workers beat each 30 s."""
     orders.machine_says()
-    orders.database.transact(heartbeat.beat, "worker", True, orders.clock() - timedelta(seconds=8))
+    orders.database.transact(heartbeat.beat, "worker", True, orders.clock() + timedelta(seconds=ahead_s))
     object.__setattr__(services, "asks_machines", True)
     watch_carriers(services)
     body = {"order_id": orders.created()} | ({"slot": "1"} if way == "the page" else {})
