@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
 
+from cloud.database.due import due, latest
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
 
@@ -26,9 +27,9 @@ def release(tx: Transaction, device_uuid: str) -> None:
 
 
 def expire(tx: Transaction, now: datetime) -> list[str]:
-    """Release what was held too long; which machines that were."""
-    over = select(Device).where(Device.updating_until <= now).with_for_update(skip_locked=True)
-    found = tx.session.scalars(over).all()
+    """Release what was held too long, or by a clock that was set back since; which machines that were."""
+    over = select(Device).where(due(Device.updating_until, now, latest(now, LEASE)))
+    found = tx.session.scalars(over.with_for_update(skip_locked=True)).all()
     for device in found:
         device.updating_until = None
     return [device.device_uuid for device in found]

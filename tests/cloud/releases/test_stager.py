@@ -132,6 +132,14 @@ def test_the_lock_is_a_lease(fleet: Fleet) -> None:
     assert fleet.state()[1][DEVICE] == "asked"
 
 
+def test_the_lock_is_no_longer_by_what_the_clock_was_set_back(fleet: Fleet) -> None:
+    fleet.start()
+    fleet.step()
+    fleet.answer(DEVICE, AnswerStatus.STARTED)
+    fleet.step(-3 * 3600)
+    assert fleet.obstacle(DEVICE) == ""
+
+
 @pytest.mark.parametrize("is_there", [True, False])
 def test_one_whose_last_word_was_lost_has_the_version_when_it_is_there_with_it(fleet: Fleet, is_there: bool) -> None:
     """Regression: silence stopped the rollout, though presence had told what it runs."""
