@@ -43,14 +43,13 @@ class Silence:
         """Greet machines that are quiet, and note those that stayed so; return when to look again."""
         if not self._hears_all(now):
             return now + LOOKED_EVERY
+        is_quiet = device_condition.is_quiet(now - QUIET_FOR, now)
         with self._database.read() as session:
             quiet = set(
                 session.scalars(
                     select(DeviceLive.device_uuid)
                     .join(Device, Device.device_uuid == DeviceLive.device_uuid)
-                    .where(
-                        Device.control == Control.AGENT.value, DeviceLive.online, DeviceLive.seen_at < now - QUIET_FOR
-                    )
+                    .where(Device.control == Control.AGENT.value, DeviceLive.online, is_quiet)
                     .order_by(DeviceLive.seen_at)
                     .limit(MOST)
                 )

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import and_, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
+from cloud.database.due import SLACK, due
 from cloud.database.transaction import Transaction
 from cloud.fleet import presence_history, sessions
 from cloud.fleet.models import Control, Device, DeviceLive
@@ -86,14 +87,20 @@ def note_seen(tx: Transaction, device_uuids: Collection[str], now: datetime) -> 
     presence_history.note(tx, back, now)
 
 
+def is_quiet(since: datetime, now: datetime) -> ColumnElement[bool]:
+    """Whether a `DeviceLive` was not noted as seen since then; far ahead it was before the clock was set back."""
+    return due(DeviceLive.seen_at, since, now + SLACK)
+
+
 def note_silence(tx: Transaction, device_uuids: Collection[str], quiet_since: datetime, now: datetime) -> None:
     """Nothing was heard of these since then, nor an answer to our greeting: they are offline until they speak."""
     theirs = select(DeviceLive).where(
-        DeviceLive.device_uuid.in_(device_uuids), DeviceLive.online, DeviceLive.seen_at < quiet_since
+        DeviceLive.device_uuid.in_(device_uuids), DeviceLive.online, is_quiet(quiet_since, now)
     )
     gone = tx.session.scalars(theirs.order_by(DeviceLive.device_uuid).with_for_update(skip_locked=True)).all()
     for live in gone:
         live.online = False
+        live.seen_at = min(live.seen_at or quiet_since, quiet_since)
         tx.log_after_commit(
             log.warning, "device offline: silent since %s", live.seen_at, extra={"device": live.device_uuid}
         )

@@ -77,6 +77,18 @@ def test_a_machine_whose_last_will_was_lost_is_offline_until_it_speaks_again(wor
             rig.hear_until(lambda: live(world).online)
 
 
+def test_nor_does_it_stay_online_for_the_hours_the_clock_was_set_back(sqlite_rig: Rig) -> None:
+    """Its hello brings it back, as after any silence."""
+    rig = sqlite_rig
+    machine = connected(rig)
+    rig.world.clock.advance(-3 * 3600)
+    Watch(rig).look_for(3 * ANSWERED_WITHIN)
+    assert not live(rig.world).online
+    machine.say(HELLO)
+    rig.hear_until(lambda: answered(machine))
+    assert live(rig.world).online
+
+
 @pytest.mark.parametrize("answer", [Hello(hello_id="h", agent_version="0.1", profile="p"), None])
 def test_a_machine_that_answers_a_greeting_stays_online(sqlite_rig: Rig, answer: Hello | None) -> None:
     """By a hello, or by its state, the same as before."""
