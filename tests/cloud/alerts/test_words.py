@@ -10,6 +10,7 @@ import pytest
 
 from cloud.alerts.buttons import LIVES, ButtonSeal, NotOurs, Press
 from cloud.alerts.channels.sender import Why
+from cloud.alerts.daily_summary import GOODWILL
 from cloud.alerts.incident import Condition, Incident, advance, begun
 from cloud.alerts.kinds import TERMS, Kind, page_of
 from cloud.alerts.telling import Word
@@ -18,6 +19,10 @@ from cloud.alerts.texts_ru import RU
 from cloud.alerts.wording import SENTENCES, Reader, letter, text_of, undelivered
 from cloud.console.alerts.what_to_do_en import WHAT_TO_DO_EN
 from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
+from cloud.fleet.availability import TWO_AGENTS
+from cloud.orders.states import Event
+from protocol.reasons import AgentCode, DoubtCode, FaultCode, RejectCode
+from tests.cloud.order_reasons import KINDS, said_in_the_code
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -59,6 +64,17 @@ def test_what_failed_twice_is_told_in_words_each_once() -> None:
     assert reader.why("no_ack, no_ack") == RU["why.no_ack"]
     assert reader.why("rejected:no_water, no_ack") == f"{RU['why.no_water']}, {RU['why.no_ack']}"
     assert reader.why("a code nobody knows") == "a code nobody knows"
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_every_reason_that_an_alert_can_give_is_told_in_words(language: str) -> None:
+    """Regression: of thirty codes a message said "Because: cup_jam.", and a Russian one too."""
+    reader = Reader(language, ZoneInfo("Europe/Moscow"), "")
+    ours = [said for _, said in said_in_the_code() if not said.startswith(KINDS)]
+    codes = [*RejectCode, *AgentCode, *FaultCode, *DoubtCode, TWO_AGENTS, GOODWILL, Event.NO_ACK, Event.NO_OUTCOME]
+    reasons = {*ours, *codes, *(f"rejected:{code}" for code in codes)}
+    assert len(ours) >= 8
+    assert not [reason for reason in reasons if reader.why(reason) == reason.rpartition(":")[2]]
 
 
 @pytest.mark.parametrize("language", SENTENCES)

@@ -1,13 +1,9 @@
 """Both languages say everything, every code has its sentence, and figures are written as each language does."""
 
-import ast
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from string import Formatter
-from typing import Any
 
 import pytest
 from werkzeug.datastructures import LanguageAccept
@@ -20,6 +16,7 @@ from cloud.fleet.availability import CLOSED, NOT_SENT, OFFLINE
 from cloud.orders.scanning import Why
 from cloud.orders.states import Event
 from protocol.reasons import AgentCode, FaultCode, RejectCode, Stage
+from tests.cloud.order_reasons import KINDS, said_in_the_code
 
 CODES = sorted({*RejectCode, *AgentCode, *FaultCode})
 REASONS = ["no_ack", "no_outcome", "unknown", "not_sent", "expired"]
@@ -55,44 +52,6 @@ def test_every_code_a_machine_or_agent_can_give_has_a_sentence(code: str) -> Non
 def test_every_reason_of_our_own_has_a_sentence(reason: str) -> None:
     assert why_key(reason) == f"why.{reason}"
     assert why_key(reason) in SENTENCES["ru"]
-
-
-KINDS = ("rejected:", "failed:", "refused:", "wrong_")
-"""What a reason that is put together may begin with; the rest is a code, or has one sentence for all."""
-
-
-def said_in_the_code() -> Iterator[tuple[str, str]]:
-    """Every reason and code that the cloud itself writes down somewhere: where, and what."""
-    for path in sorted(BUYER.parent.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            found: list[ast.expr] = []
-            if isinstance(node, ast.Call):
-                is_move = isinstance(node.func, ast.Name) and node.func.id == "apply_event"
-                found = [k.value for k in node.keywords if k.arg == "reason"] if is_move else []
-                found += node.args[4:5] if is_move else []
-                is_outcome = isinstance(node.func, ast.Name) and node.func.id == "Outcome"
-                found += [k.value for k in node.keywords if k.arg == "code"] if is_outcome else []
-            elif isinstance(node, ast.FunctionDef) and node.name in {"_meaning", "_meaning_to"}:
-                answers = [n.value for n in ast.walk(node) if isinstance(n, ast.Return)]
-                found = [answer.elts[1] for answer in answers if isinstance(answer, ast.Tuple)]
-            named = vars(import_module(_module_of(path))) if found else {}
-            for value in found:
-                yield from ((path.name, said) for said in _texts_of(value, named))
-
-
-def _module_of(path: Path) -> str:
-    return ".".join(path.relative_to(BUYER.parents[1]).with_suffix("").parts)
-
-
-def _texts_of(value: ast.expr, named: dict[str, Any]) -> Iterator[str]:
-    if isinstance(value, ast.Constant) and value.value:
-        yield str(value.value)
-    elif isinstance(value, ast.Name) and value.id.isupper():
-        yield named[value.id]
-    elif isinstance(value, ast.JoinedStr) and isinstance(value.values[0], ast.Constant):
-        yield str(value.values[0].value)
-    elif isinstance(value, ast.Subscript):  # a text cut to what the table holds
-        yield from _texts_of(value.value, named)
 
 
 def test_every_reason_the_cloud_writes_has_a_sentence() -> None:
