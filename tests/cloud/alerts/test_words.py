@@ -1,6 +1,8 @@
 """Every kind of alert has its words in both languages, its page in the runbook, and fits into a button."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import Formatter
@@ -11,7 +13,7 @@ import pytest
 from cloud.alerts.buttons import LIVES, ButtonSeal, NotOurs, Press
 from cloud.alerts.channels.sender import Why
 from cloud.alerts.daily_summary import GOODWILL
-from cloud.alerts.incident import Condition, Incident, advance, begun
+from cloud.alerts.incident import Condition, Incident, State, advance, begun
 from cloud.alerts.kinds import TERMS, Kind, page_of
 from cloud.alerts.telling import Word
 from cloud.alerts.texts_en import EN
@@ -57,6 +59,26 @@ def test_every_kind_is_said_whole(kind: Kind, language: str) -> None:
     said = letter(_open(kind), Word.OPEN, reader, "k", NOW, repeated=False)
     assert not re.search(r"[{}]", said.text)
     assert said.text.endswith(f"https://c.example/console/alerts/{_open(kind).id}")
+
+
+COUNT_AND_WORD = re.compile(r"(?<![\w.,:-])(?:1|2|22) (?!из\b|of\b)[^\W\d]")
+"""A number before the word it counts, which is another one after each of these in Russian, and after 1 in English."""
+AT_A_DAY = re.compile(r"\b(?:в|at) \d\d\.\d\d")
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("count", [1, 2, 22])
+def test_every_kind_reads_well_with_any_count_and_any_day(kind: Kind, language: str, count: int) -> None:
+    """Regression: "1 cups a day", and a drink that was not made "at 29.11 16:00"."""
+    reader = Reader(language, ZoneInfo("Europe/Moscow"), "")
+    counted = {name: count for name, value in FACTS.items() if isinstance(value, int)}
+    incident = _open(kind, FACTS | counted | {"machines": ["m1"] * count})
+    over = replace(incident, state=State.RESOLVED, resolved_at=NOW - timedelta(days=1))
+    for each, word in ((incident, Word.OPEN), (over, Word.RESOLVED)):
+        said = letter(each, word, reader, "k", NOW, repeated=False).text
+        assert not COUNT_AND_WORD.search(said), said
+        assert not AT_A_DAY.search(said), said
 
 
 def test_what_failed_twice_is_told_in_words_each_once() -> None:
@@ -106,8 +128,8 @@ def test_a_button_fits_and_is_bound_to_its_channel() -> None:
         ButtonSeal(newer).open(text, "channel")
 
 
-def _open(kind: Kind) -> Incident:
-    condition = Condition(kind, "north", "m1", NOW - timedelta(hours=30), FACTS)
+def _open(kind: Kind, facts: Mapping[str, object] = FACTS) -> Incident:
+    condition = Condition(kind, "north", "m1", NOW - timedelta(hours=30), facts)
     return advance(begun(condition, "f" * 32, NOW), condition, NOW)
 
 
