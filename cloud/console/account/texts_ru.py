@@ -54,7 +54,7 @@ RU = {
     "account.recovery_renew": "Новые коды восстановления",
     "account.recovery_saved": "Сохранил(а), дальше",
     "account.messengers": "Мессенджеры",
-    "account.messengers_how": "Кнопками в них от вашего имени берут тревоги в работу и откладывают их.",
+    "account.messengers_how": "Кнопки в них принимают и откладывают тревоги от вашего имени.",
     "account.messengers_unlink": "Отвязать",
     "account.messengers_unlinked": "Мессенджеры больше не действуют от вашего имени.",
     "account.sessions": "Где выполнен вход",

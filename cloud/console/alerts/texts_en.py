@@ -11,7 +11,7 @@ EN = {
     "alerts.no_past": "Nothing has happened yet.",
     "alerts.all_well": "All is well",
     "alerts.all_well_line": "No open alerts. When something happens it appears here and in the channels.",
-    "alerts.by": "acknowledged: {by}",
+    "alerts.by": "acknowledged by {by}",
     "alerts.unstable": "comes and goes",
     "alerts.maintenance": "Maintenance",
     "alerts.maintenance_line": "While a machine is worked on, nobody is disturbed about it.",

@@ -35,7 +35,7 @@ EN = {
     "machines.chip.unknown": "New",
     "machines.chip.updating": "Being updated",
     "machines.chip.closed": "Closed",
-    "machines.chip.closed_by_file": "Switched off",
+    "machines.chip.closed_by_file": "Closed in the settings",
     "machines.chip.test": "Test",
     "machines.chip.selling": "Sell",
     "machines.since": "{ago}, since {at}",

@@ -30,8 +30,8 @@ EN = {
     "now.no_usual": "nothing to compare with yet",
     "now.troubles": "What is wrong",
     "now.fine": "All is well",
-    "now.fine_text": "No open troubles. New ones show up here by themselves.",
+    "now.fine_text": "No open alerts. New ones show up here by themselves.",
     "now.for": "{ago}",
     "now.machines": "Not selling now",
-    "now.acknowledged": "taken by {by}",
+    "now.acknowledged": "acknowledged by {by}",
 }

@@ -30,8 +30,8 @@ RU = {
     "now.no_usual": "сравнить пока не с чем",
     "now.troubles": "Что не так",
     "now.fine": "Всё в порядке",
-    "now.fine_text": "Открытых неполадок нет. Новые появятся здесь сами.",
+    "now.fine_text": "Открытых тревог нет. Новые появятся здесь сами.",
     "now.for": "{ago}",
     "now.machines": "Не продают сейчас",
-    "now.acknowledged": "взял(а) {by}",
+    "now.acknowledged": "принял(а) {by}",
 }

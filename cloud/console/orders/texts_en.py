@@ -20,7 +20,7 @@ EN = {
     "orders.nothing": "Nothing found",
     "orders.nothing.no_day": "Amounts and last characters are looked for in the last three days: name the day. ",
     "orders.nothing.line": "The buyer sees the order's number on their page. Card numbers cannot be looked for: we do "
-    "not keep them. The payment service's cabinet finds a payment by its card, and its number is found here.",
+    "not keep them. The provider's cabinet finds a payment by its card, and its number finds the order here.",
     "orders.reset": "Show all orders",
     "orders.size.0": "small",
     "orders.size.1": "medium",
@@ -115,7 +115,7 @@ EN = {
     "orders.who.broker": "Line",
     "orders.who.agent": "Agent",
     "orders.who.machine": "Machine",
-    "orders.who.provider": "Payment service",
+    "orders.who.provider": "Provider",
     "orders.who.person": "Person",
     # What was done
     "orders.line.scanned": "Scanned the code",

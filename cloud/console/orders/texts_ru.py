@@ -20,7 +20,7 @@ RU = {
     "orders.nothing": "Ничего не нашлось",
     "orders.nothing.no_day": "Сумма и конец номера без даты ищутся за последние три дня: назовите день. ",
     "orders.nothing.line": "Номер заказа покупатель видит на своей странице. По номеру карты искать нельзя: мы его не "
-    "храним. Платёж по карте найдёт кабинет платёжного сервиса, а номер того платежа найдётся здесь.",
+    "храним. Платёж по карте найдёте в кабинете платёжной системы, а по номеру того платежа — заказ здесь.",
     "orders.reset": "Показать все заказы",
     "orders.size.0": "маленький",
     "orders.size.1": "средний",
@@ -83,7 +83,7 @@ RU = {
     "orders.badge.to_return": "к возврату",
     "orders.badge.claim": "обращение",
     "orders.badge.free": "бесплатно",
-    "orders.badge.test": "проба",
+    "orders.badge.test": "тест",
     # The order's page
     "orders.one": "Заказ",
     "orders.number": "Номер",
@@ -115,7 +115,7 @@ RU = {
     "orders.who.broker": "Связь",
     "orders.who.agent": "Агент",
     "orders.who.machine": "Автомат",
-    "orders.who.provider": "Платёжный сервис",
+    "orders.who.provider": "Платёжная система",
     "orders.who.person": "Сотрудник",
     # What was done
     "orders.line.scanned": "Отсканировал код",
@@ -170,7 +170,7 @@ RU = {
     "orders.line.capture_failed": "Списать {price} не удалось",
     "orders.line.cancel_failed": "Снять удержание {price} не удалось",
     "orders.line.refund_failed": "Вернуть {price} не удалось",
-    "orders.line.told": "Прислал уведомление (это подсказка: мы переспросили сами)",
+    "orders.line.told": "Прислала уведомление (это подсказка: мы переспросили сами)",
     "orders.line.capture": "Поручено списать {price}",
     "orders.line.cancel": "Поручено снять удержание {price}",
     "orders.line.refund": "Поручено вернуть {price}",

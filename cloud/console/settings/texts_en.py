@@ -50,7 +50,7 @@ EN = {
     "settings.secret_key": "Secret key",
     "settings.secret_kept": "Empty keeps the present one",
     "settings.capture": "When to take the money",
-    "settings.capture.on_dispense": "After pouring (hold)",
+    "settings.capture.on_dispense": "After pouring (held until then)",
     "settings.capture.immediate": "At once",
     "settings.status_check": "How to learn of payments",
     "settings.status_check.polling": "Ask ourselves",

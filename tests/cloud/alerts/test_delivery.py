@@ -34,7 +34,7 @@ def test_an_unplugged_machine_is_one_message_that_changes(desk: Desk) -> None:
     [message] = desk.messages()
     assert message.text.startswith("🔴 Автомат не на связи: m-001")
     assert re.search(r"^Что делать: https://\S+/console/alerts/[0-9a-f]{32}$", message.text, re.M)
-    assert [each["text"] for each in message.buttons] == ["Принято", "Отложить на час"]
+    assert [each["text"] for each in message.buttons] == ["Принять", "Отложить на час"]
     desk.presence(DEVICE, online=True)
     desk.pass_time(330)
     [message] = desk.messages()
@@ -252,17 +252,17 @@ def test_a_linked_person_acknowledges_with_a_button(sqlite_desk: Desk, messenger
     desk.presence(DEVICE, online=False)
     desk.pass_time(160)
     [message] = desk.messages()
-    desk.messengers.press(message, "Принято", by="42")
+    desk.messengers.press(message, "Принять", by="42")
     presses.step(desk.world.now)
-    assert desk.messengers.chats.answers[-1]["text"] == "Сначала привяжите этот чат к своей учётной записи в консоли"
+    assert desk.messengers.chats.answers[-1]["text"] == "Сначала привяжите этот чат к своему профилю в пульте"
     code = desk.world.database.transact(annas_code, desk.world.now)
     desk.messengers.write("42", "42", f"/start {code.lower()}")
     presses.step(desk.world.now)
-    desk.messengers.press(message, "Принято", by="42")
+    desk.messengers.press(message, "Принять", by="42")
     presses.step(desk.world.now)
     assert desk.messengers.chats.answers[-1]["text"] == "Принято"
     desk.pass_time(30)
-    assert "Принял: Анна." in desk.messages()[0].text
+    assert "Принял(а) Анна." in desk.messages()[0].text
     desk.pass_time(5 * 3600, every=1800)
     assert len(desk.messages()) == 1  # no repeats
     with desk.world.database.read() as session:
@@ -279,7 +279,7 @@ def test_a_button_of_what_a_newer_program_tells_of_does_nothing(sqlite_desk: Des
     code = desk.world.database.transact(annas_code, desk.world.now)
     desk.messengers.write("42", "42", f"/start {code}")
     desk.world.database.transact(lambda tx: tx.session.execute(update(IncidentRow).values(kind="kind_of_tomorrow")))
-    desk.messengers.press(desk.messages()[0], "Принято", by="42")
+    desk.messengers.press(desk.messages()[0], "Принять", by="42")
     desk.presses.step(desk.world.now)
     assert desk.messengers.chats.answers[-1]["text"] != "Принято"
 
@@ -320,13 +320,13 @@ def test_a_button_is_dead_after_ten_minutes_and_in_any_other_chat(sqlite_desk: D
     code = desk.world.database.transact(annas_code, desk.world.now)
     desk.messengers.write("42", "42", f"/start {code}")
     desk.world.clock.advance(601)
-    desk.messengers.press(message, "Принято", by="42")
+    desk.messengers.press(message, "Принять", by="42")
     stolen = desk.messages("-100600")[0]
     stolen.buttons = message.buttons
-    desk.messengers.press(stolen, "Принято", by="42")
+    desk.messengers.press(stolen, "Принять", by="42")
     desk.presses.step(desk.world.now)
     said = [answer["text"] for answer in desk.messengers.chats.answers[-2:]]
-    assert said == ["Кнопка устарела, откройте консоль", "Сначала привяжите этот чат к своей учётной записи в консоли"]
+    assert said == ["Кнопка устарела, откройте пульт", "Сначала привяжите этот чат к своему профилю в пульте"]
     assert other
 
 

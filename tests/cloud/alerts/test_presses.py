@@ -5,7 +5,7 @@ import pytest
 from tests.cloud.alerts.desk import Desk, annas_code
 from tests.cloud.worlds import DEVICE
 
-STRANGER = "Сначала привяжите этот чат к своей учётной записи в консоли"
+STRANGER = "Сначала привяжите этот чат к своему профилю в пульте"
 
 
 @pytest.mark.parametrize("other", ["north", "south"])

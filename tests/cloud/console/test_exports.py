@@ -69,7 +69,7 @@ def test_a_file_holds_numbers_days_and_no_formula(sold: Console) -> None:
     status, body = fetched(sold, export)
     assert status == 200
     head, *lines = cells(body)
-    assert head[6:8] == ["Сумма, ₽", "Комиссия провайдера, ₽"]
+    assert head[6:8] == ["Сумма, ₽", "Комиссия платёжной системы, ₽"]
     assert [line[6] for line in lines] == ["179", "179", "179", "-179"]
     assert lines[0][7] == "6.26"
     assert all(line[-1] == "=HYPERLINK(1)" for line in lines)
