@@ -16,7 +16,7 @@ EN = {
     "books.gross": "Taken",
     "books.returned": "Returned",
     "books.returned_line": "the provider does not give back the commission of what was returned",
-    "books.commission": "Provider's commission",
+    "books.commission": "Commission",
     "books.commission_all": "told for every payment",
     "books.commission_untold": "not told for payments of {sum}",
     "books.net": "To arrive",
@@ -74,6 +74,6 @@ EN = {
     "books.column.commission": "Provider's commission, ₽",
     "books.column.untold": "Taken, commission unknown, ₽",
     "books.column.net": "To arrive, ₽",
-    "books.column.p50": "To the cup, half, s",
-    "books.column.p95": "To the cup, 95%, s",
+    "books.column.p50": "Payment to cup, median, s",
+    "books.column.p95": "Payment to cup, 95% of orders, s",
 }

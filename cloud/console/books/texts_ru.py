@@ -16,7 +16,7 @@ RU = {
     "books.gross": "Оплачено",
     "books.returned": "Возвращено",
     "books.returned_line": "комиссию за возвращённое платёжная система не отдаёт",
-    "books.commission": "Комиссия платёжной системы",
+    "books.commission": "Комиссия",
     "books.commission_all": "сообщена по всем платежам",
     "books.commission_untold": "по платежам на {sum} не сообщена",
     "books.net": "К поступлению",
@@ -74,6 +74,6 @@ RU = {
     "books.column.commission": "Комиссия платёжной системы, ₽",
     "books.column.untold": "Оплачено, комиссия неизвестна, ₽",
     "books.column.net": "К поступлению, ₽",
-    "books.column.p50": "До чашки, половина, с",
-    "books.column.p95": "До чашки, 95 %, с",
+    "books.column.p50": "От оплаты до чашки, медиана, с",
+    "books.column.p95": "От оплаты до чашки, 95 % заказов, с",
 }

@@ -31,7 +31,7 @@ EN = {
     "enrolment.stolen": "It was revoked. Where machines come in by certificates, those it had are good again "
     "once it is enrolled: was one stolen, begin a new authority first, as operations.md says under “Certificates "
     "of machines”.",
-    "enrolment.had_none": "This machine is out already.",
+    "enrolment.had_none": "The broker does not know this machine any more.",
     "enrolment.cannot": "No code for this machine: it has no agent, it is called as the cloud itself is at the broker, "
     "or too many codes are open.",
     "enrolment.by_hand": "A person lets machines in at this broker and takes them out there: COFFEE_BROKER_RIGHTS is "

@@ -94,7 +94,7 @@ EN = {
     "journal.another_owner": "Nothing was put back: the machine is another company's now.",
     "journal.keys_not_kept": "The earlier keys are kept for a week, and it is over: type them again.",
     "journal.keys_not_taken": "The earlier keys cannot be taken today: type them again.",
-    "journal.channel_not_taken": "Such a channel is added anew: its secret, or its place among the twenty, is gone.",
+    "journal.channel_not_taken": "Add this channel again: its secret is gone, or there are twenty channels already.",
     "journal.contract": "Only the platform changes until when a contract runs.",
     "journal.not_taken": "The earlier values would not be taken today: set them by hand.",
     "journal.machines_failed": "A machine has failed: go on with it or without it on the page Updates.",

@@ -18,7 +18,8 @@ EN = {
     "orders.empty": "No orders yet",
     "orders.empty.line": "As soon as somebody pays for a drink, the order is here.",
     "orders.nothing": "Nothing found",
-    "orders.nothing.no_day": "Amounts and last characters are looked for in the last three days: name the day. ",
+    "orders.nothing.no_day": "Without a date, amounts and last characters are looked for in the last three days only: "
+    "give the day. ",
     "orders.nothing.line": "The buyer sees the order's number on their page. Card numbers cannot be looked for: we do "
     "not keep them. The provider's cabinet finds a payment by its card, and its number finds the order here.",
     "orders.reset": "Show all orders",
@@ -141,7 +142,7 @@ EN = {
     "orders.line.no_ack": "The machine did not answer in time",
     "orders.line.no_outcome": "The machine took the command and fell silent",
     "orders.line.manual_make_expired": "The buyer did not come: it is not poured",
-    "orders.line.return_waits_for_person": "The return waits for a person: this machine has had too many today",
+    "orders.line.return_waits_for_person": "The return waits for a person: this machine has had too many returns today",
     "orders.line.nothing_to_decide": "The money is back: there is nothing left to decide",
     "orders.line.hold_closes": "The hold is ending and nobody decided: the buyer keeps the money",
     "orders.line.return_requested": "Asked to return {price}",

@@ -40,7 +40,8 @@ EN = {
     "people.above_own_role": "Nobody gives or takes more than they may do themselves.",
     "people.elsewhere": "This address has an account that you do not manage. The platform's admin can give it a role.",
     "people.link_title": "A link for {email}",
-    "people.link_text": "Hand it over in person: it chooses a password. Good for 72 hours, once; never shown again.",
+    "people.link_text": "Hand it over in person: a password is set with it. It works once, within 72 hours, and "
+    "is not shown again.",
     "people.back": "To the list",
     "people.support": "Support access",
     "people.support_line": "An hour with one merchant's money. Its people see that on every page.",

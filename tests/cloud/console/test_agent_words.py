@@ -43,8 +43,8 @@ def test_the_agent_still_says_it_so(name: str) -> None:
 @pytest.mark.parametrize(
     ("words", "shown"),
     [
-        (why_stop([(0.0, UNKNOWN)] * 2), "Чем закончились 2 напитка подряд, неизвестно"),
-        (why_stop([(0.0, DONE), *[(DAY_S - 1, UNKNOWN)] * 3]), "За сутки неизвестно, чем закончились напитки: 3"),
+        (why_stop([(0.0, UNKNOWN)] * 2), "Напитков подряд с неизвестным исходом: 2"),
+        (why_stop([(0.0, DONE), *[(DAY_S - 1, UNKNOWN)] * 3]), "Напитков за сутки с неизвестным исходом: 3"),
         (needs_person(lambda key: DAMAGED.get(key, "")), "Журнал агента был повреждён"),
         (needs_person(lambda key: STOPPED.get(key, "")), "Счётчик автомата сдвинулся на 2, а заказано было 1"),
         ("a newer agent's <b>reason</b>", "a newer agent&#39;s &lt;b&gt;reason&lt;/b&gt;"),

@@ -351,12 +351,12 @@ def test_what_is_wrong_with_keys_is_told_in_the_readers_words(console: Console) 
     assert "Секретный ключ: латинские буквы" in told
     assert "line 8" not in told
     other = html.unescape(own_page(console, account_id="not an account"))
-    assert "по-английски, словами файла fleet.toml: Номер магазина (терминала): must be 1 to 64" in other
+    assert "по-английски, в терминах fleet.toml): Номер магазина (терминала): must be 1 to 64" in other
 
 
 def test_a_file_that_is_refused_says_in_whose_words(console: Console) -> None:
     told = post(console.client(OWNER), f"/console/settings/{OWN}/import", text="[[device]]\nnothing = 1\n").text
-    assert "Что не так, названо по-английски" in told
+    assert "Что не так (по-английски" in told
 
 
 def test_a_file_nested_without_end_is_refused_as_any_broken_one(console: Console) -> None:
