@@ -101,16 +101,18 @@ EN = {
     "pay.email.known": "We have your address for the receipt. Enter another one to change it.",
     "pay.error": "The payment could not be opened. Nothing was charged. Please try again.",
     "pay.error.400": "Please check the e-mail address and try again.",
-    "pay.error.403": "Only the phone that scanned the code can name the receipt’s e-mail. Please scan it here.",
+    "pay.error.403": "Only the phone that scanned the code can set the e-mail for the receipt. "
+    "Please scan it with this phone.",
     "pay.error.409": "This order is already paid or closed. Updating the page.",
     "pay.error.410": "This order has expired. Please choose the drink on the machine again.",
     "pay.error.429": "Too many attempts. Please wait a minute.",
     "pay.error.503": "The payment service doesn’t answer. Nothing was charged. Please try again in a minute.",
     "pay.error.lost": "You are offline. Nothing was charged.",
-    "pay.continue.error": "The payment could not be opened. If you have paid already, just wait: this page will tell.",
+    "pay.continue.error": "The payment could not be opened. If you have paid already, just wait: "
+    "this page will tell you.",
     "pay.continue.error.503": "The payment service doesn’t answer. If you have paid already, just wait: "
-    "this page will tell.",
-    "pay.continue.error.lost": "You are offline. If you have paid already, this page will tell as soon as "
+    "this page will tell you.",
+    "pay.continue.error.lost": "You are offline. If you have paid already, this page will tell you as soon as "
     "you are back online.",
     "pour.button": "I’m at the machine, pour now",
     "pour.error": "The command could not be passed on. Please try again.",
@@ -146,7 +148,7 @@ EN = {
     "why.not_collected": "Nobody pressed the button at the machine in time.",
     "why.other": "The machine could not make the drink.",
     "why.refused": "The payment service did not open the payment.",
-    "why.wrong": "The payment that arrived did not match the order.",
+    "why.wrong": "The payment did not match the order.",
     "why.restored": "We had a failure and lost part of the order’s records.",
     "why.returned": "The payment was returned before the drink was started.",
     "why.offline": "The machine is offline right now.",
@@ -243,7 +245,8 @@ EN = {
     "error.429.title": "Too often",
     "error.429.text": "Please wait a minute and try again.",
     "error.500.title": "Something broke on our side",
-    "error.500.text": "We know about it. If you have paid, the order is not lost: you get the drink or the money.",
+    "error.500.text": "We know about it. If you have paid, the order is not lost: you get the drink "
+    "or your money back.",
     "error.503.title": "Please try again shortly",
     "error.503.text": "The service is unavailable right now. Please wait a minute and try again.",
     "error.bad_scan": "The code is incomplete. Please scan it on the machine again.",
@@ -259,7 +262,7 @@ EN = {
     "error.email_malformed": "There is a mistake in the e-mail address. Go back to the order and check it.",
     "error.no_payment": "This machine doesn’t take payment by phone yet. Nothing was charged.",
     "error.payment_begun": "This payment can’t be opened right now. If you have paid already, just wait: "
-    "the order’s page will tell.",
+    "the order’s page will tell you.",
     "error.contract_over": "This machine no longer takes payment by phone. Nothing was charged.",
     "error.other_order": "There is already an order with this number, for another drink. "
     "Please choose the drink on the machine again.",
@@ -302,6 +305,6 @@ EN = {
     "claim.problem.too_many": "You cannot write more for now. Wait for support to answer.",
     "claim.problem.unpaid": "This order has not been paid for yet.",
     "claim.problem.resolved": "This report is closed already.",
-    "error.claim_not_yours": "That takes the phone that scanned the code. Or tell support the order number.",
+    "error.claim_not_yours": "Only the phone that scanned the code can do this. Or tell support the order number.",
     "error.claim_unpaid": "This order has not been paid for yet, so there is nothing to look into.",
 }

@@ -83,7 +83,7 @@ def test_once_the_money_is_back_the_page_rests(client: FlaskClient, orders: Orde
 def test_money_that_does_not_fit_goes_back_in_words(client: FlaskClient, orders: Orders) -> None:
     html = page(client, orders.failed())
 
-    assert "Пришедший платёж не подошёл к заказу." in html
+    assert "Платёж не совпал с заказом." in html
     assert "Возвращаем 1\u00a0₽ на карту." in html
 
 
