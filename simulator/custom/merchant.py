@@ -1,7 +1,6 @@
 """The merchant's server: its page for the buyer, its status and action addresses, each with its faults."""
 
 import json
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,12 +19,9 @@ LIES = frozenset({Kind.UNSIGNED, Kind.WRONG_KEY, Kind.OLD_NONCE, Kind.WRONG_AMOU
 
 
 class Merchant:
-    """One account. `secret` may be changed while it runs; `closing` ends slow answers."""
+    """One account. `secret` may be changed while it runs."""
 
-    def __init__(
-        self, account: str, secret: str, books: Books, faults: FaultBoard[Fault], closing: threading.Event
-    ) -> None:
-        self._closing = closing
+    def __init__(self, account: str, secret: str, books: Books, faults: FaultBoard[Fault]) -> None:
         self.account = account
         self.secret = secret
         self._books = books
@@ -112,7 +108,7 @@ class Merchant:
     def _answer(self, where: Where, mark: dict[str, object], what: Callable[[], dict[str, object]]) -> Response:
         fault = self._faults.strike(where)
         if fault is not None and fault.kind is Kind.SLOW:
-            self._closing.wait(fault.seconds)
+            self._faults.hang(fault.seconds)
             fault = None
         if fault is not None and not fault.after and fault.kind not in LIES:
             return self._spoilt(fault, mark, {})

@@ -24,10 +24,10 @@ class CustomSimulator(Service):
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:  # fmt: skip
         super().__init__(port)
-        self.faults: FaultBoard[Fault] = FaultBoard()
+        self.faults: FaultBoard[Fault] = FaultBoard(self._hangs_over)
         self.callbacks = Callbacks(callback_url, secret, clock)
         self.books = Books(clock, lambda payment: self.callbacks.tell(payment.told(account)))
-        self.merchant = Merchant(account, secret, self.books, self.faults, self._closing)
+        self.merchant = Merchant(account, secret, self.books, self.faults)
         self._sends = sends
         control = Control(self.books, self.faults, self.callbacks)
         self._serve(build_app(__name__, (self.merchant.blueprint(), control.blueprint())))

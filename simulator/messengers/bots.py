@@ -1,6 +1,5 @@
 """The two bot APIs and the merchant's program, as far as alerts use them, over HTTP."""
 
-import threading
 from typing import Any
 
 from flask import Blueprint, jsonify, request
@@ -18,9 +17,8 @@ DONE_ALL_THE_SAME = frozenset({FaultKind.LOST_ANSWER, FaultKind.HANGS})
 class Bots:
     """Answers as the real ones do."""
 
-    def __init__(self, token: str, chats: Chats, faults: FaultBoard[Fault], closing: threading.Event) -> None:
+    def __init__(self, token: str, chats: Chats, faults: FaultBoard[Fault]) -> None:
         self.token = token
-        self._closing = closing
         self._chats = chats
         self._faults = faults
 
@@ -94,7 +92,7 @@ class Bots:
 
     def _lose_answer(self, fault: Fault | None) -> None:
         if fault is not None and fault.kind is FaultKind.HANGS:
-            self._closing.wait(fault.seconds)
+            self._faults.hang(fault.seconds)
         if fault is not None:
             break_connection()
 

@@ -21,9 +21,9 @@ class Messengers(Service):
         super().__init__(port, clock)
         self.token = token
         self.chats = Chats()
-        self.faults: FaultBoard[Fault] = FaultBoard()
+        self.faults: FaultBoard[Fault] = FaultBoard(self._hangs_over)
         self.mailbox = Mailbox(self.chats, self.faults)
-        self._bots = Bots(token, self.chats, self.faults, self._closing)
+        self._bots = Bots(token, self.chats, self.faults)
         self._serve(build_app(__name__, (self._bots.blueprint(), page.create_blueprint(self.chats))))
 
     def start(self) -> "Messengers":

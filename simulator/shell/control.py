@@ -60,7 +60,7 @@ def answer(said: object, status: int = 200) -> Response:
 
 
 def fault_routes(board: FaultBoard[Fault], kind: type[Fault]) -> list[Route]:
-    """Look at the switches that are on, switch one on, switch all off."""
+    """Look at the switches that are on, switch one on, switch all off and let go who hangs."""
 
     def look() -> Response:
         return answer({"faults": board.standing()})

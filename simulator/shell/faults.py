@@ -44,8 +44,9 @@ def _certain() -> float:
 class FaultBoard(Generic[Fault]):
     """The switches now on; the first that fits a call and is drawn strikes it. Thread-safe."""
 
-    def __init__(self, chance: Callable[[], float] = _certain) -> None:
-        """`chance` draws from [0, 1)."""
+    def __init__(self, hangs_over: threading.Event, chance: Callable[[], float] = _certain) -> None:
+        """`hangs_over` lets go whoever hangs; `chance` draws from [0, 1)."""
+        self._hangs_over = hangs_over
         self._chance = chance
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
@@ -56,11 +57,17 @@ class FaultBoard(Generic[Fault]):
             if len(self._faults) >= MAX_FAULTS:
                 raise ValueError(f"at most {MAX_FAULTS} faults at a time")
             self._faults.append(fault)
+            self._hangs_over.clear()
 
     def clear(self) -> None:
-        """Switch all off."""
+        """Switch all off; answers that hang come now."""
         with self._lock:
             self._faults.clear()
+            self._hangs_over.set()
+
+    def hang(self, seconds: float) -> None:
+        """Hold the answer of the call under way up so long, or until all are switched off."""
+        self._hangs_over.wait(seconds)
 
     def standing(self) -> list[Fault]:
         """What is on, with the times left."""

@@ -75,8 +75,8 @@ class Service:
     def __init__(self, port: int, clock: Clock = real_clock) -> None:
         self.clock = AdvancingClock(clock)
         self._port = port
-        self._closing = threading.Event()
-        """Set at the end: hangs end."""
+        self._hangs_over = threading.Event()
+        """For the board of faults; set at the end."""
 
     def _serve(self, app: Flask) -> None:
         """Take the port: its address is known from here on."""
@@ -93,7 +93,7 @@ class Service:
 
     def close(self) -> None:
         """Stop answering; hangs end. Harmless when done twice."""
-        self._closing.set()
+        self._hangs_over.set()
         self._server.close()
 
     def advance(self, seconds: float) -> datetime:

@@ -1,6 +1,5 @@
 """The API v2 over HTTP: which terminal asks, for which act of the bank, what fault strikes it, the answer."""
 
-import threading
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -24,17 +23,14 @@ View = Callable[[Terminal, Mapping[str, object]], Json]
 
 
 class Api:
-    """`closing` ends hanging answers when the server stops; `public_url` is where buyers find the payment page."""
+    """`public_url` is where buyers find the payment page."""
 
-    def __init__(
-        self, terminals: TerminalTable, bank: Bank, faults: FaultBoard[Fault], clock: Clock, closing: threading.Event
-    ) -> None:
+    def __init__(self, terminals: TerminalTable, bank: Bank, faults: FaultBoard[Fault], clock: Clock) -> None:
         self.public_url = ""
         self._terminals = terminals
         self._bank = bank
         self._faults = faults
         self._clock = clock
-        self._closing = closing
 
     def blueprint(self) -> Blueprint:
         blueprint = Blueprint("api", __name__, url_prefix="/v2")
@@ -114,7 +110,7 @@ class Api:
         """The answer this fault puts in place of the true one; None to go on with that."""
         match fault.kind:
             case FaultKind.HANG:
-                self._closing.wait(fault.seconds)
+                self._faults.hang(fault.seconds)
             case FaultKind.RESET:
                 break_connection()
                 return Response(status=500)

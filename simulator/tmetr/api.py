@@ -62,13 +62,12 @@ class Problem(Exception):
 
 
 class Api:
-    """`closing` ends hangs early."""
+    """The views, and what was asked of them."""
 
-    def __init__(self, token: str, hall: MachineHall, faults: FaultBoard[Fault], closing: threading.Event) -> None:
+    def __init__(self, token: str, hall: MachineHall, faults: FaultBoard[Fault]) -> None:
         self._token = token
         self._hall = hall
         self._faults = faults
-        self._closing = closing
         self._lock = threading.Lock()
         self._calls: list[dict[str, object]] = []
 
@@ -130,7 +129,7 @@ class Api:
             case FaultKind.HTML_502:
                 return Response("<html><h1>502 Bad Gateway</h1></html>", 502, content_type="text/html")
             case FaultKind.HANG:
-                self._closing.wait(fault.seconds)
+                self._faults.hang(fault.seconds)
             case FaultKind.RESET:
                 break_connection()
                 return Response(status=500)

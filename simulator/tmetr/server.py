@@ -31,8 +31,8 @@ class TmetrSimulator(Service):
         super().__init__(port, clock)
         self.token = token
         self.hall = MachineHall(machines, self.clock)
-        self.faults: FaultBoard[Fault] = FaultBoard()
-        self.api = Api(token, self.hall, self.faults, self._closing)
+        self.faults: FaultBoard[Fault] = FaultBoard(self._hangs_over)
+        self.api = Api(token, self.hall, self.faults)
         control = Control(self.hall, self.api, self.faults, self.clock)
         self._serve(build_app(__name__, (self.api.blueprint(), control.blueprint()), _http_error))
 

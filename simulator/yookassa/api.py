@@ -1,6 +1,5 @@
 """The API v3 over HTTP: which shop calls, for which act, what fault strikes it, and the answer as JSON."""
 
-import threading
 from collections.abc import Callable
 
 import msgspec
@@ -23,21 +22,13 @@ View = Callable[..., Json]
 
 
 class Api:
-    """`closing` ends hanging answers when the server stops."""
+    """The views, and the faults that strike them."""
 
-    def __init__(
-        self,
-        shops: ShopTable,
-        provider: Provider,
-        artist: Artist,
-        faults: FaultBoard[Fault],
-        closing: threading.Event,
-    ) -> None:
+    def __init__(self, shops: ShopTable, provider: Provider, artist: Artist, faults: FaultBoard[Fault]) -> None:
         self._shops = shops
         self._provider = provider
         self._artist = artist
         self._faults = faults
-        self._closing = closing
         self._receipts = ReceiptDesk(provider)
 
     def blueprint(self) -> Blueprint:
@@ -130,7 +121,7 @@ class Api:
         """The answer this fault puts in place of the true one; None to go on with that."""
         match fault.kind:
             case FaultKind.HANG:
-                self._closing.wait(fault.seconds)
+                self._faults.hang(fault.seconds)
                 return None
             case FaultKind.STRANGERS | FaultKind.INCOME_UNTOLD:
                 return None

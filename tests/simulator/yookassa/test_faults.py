@@ -1,6 +1,7 @@
 """Every fault switch, and what it leaves behind."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import requests
 
 from simulator.yookassa import YooKassaSimulator
 from tests.simulator.yookassa.shop import COFFEE, TestShop, error_of, sample_error
+from tests.waiting import wait_until
 
 
 def payments(shop: TestShop) -> int:
@@ -78,12 +80,22 @@ def test_a_hanging_call_times_out_with_the_payment_made(shop: TestShop) -> None:
     shop.fault(kind="hang", endpoint="create", after_commit=True, seconds=60)
     with pytest.raises(requests.ReadTimeout):
         shop.post("/payments", COFFEE, key="k", timeout=0.2)
-    assert payments(shop) == 1
+    wait_until(lambda: payments(shop) == 1, what="the payment")
 
 
 def test_a_hang_ends_with_the_true_answer(shop: TestShop) -> None:
     shop.fault(kind="hang", seconds=0.05)
     assert shop.get("/me").json()["account_id"] == "100500"
+
+
+def test_a_hanging_call_is_answered_once_all_faults_are_switched_off(shop: TestShop) -> None:
+    shop.fault(kind="hang", endpoint="create", after_commit=True, seconds=100)
+    with ThreadPoolExecutor() as buyers:
+        asking = buyers.submit(shop.post, "/payments", COFFEE, timeout=30)
+        wait_until(lambda: payments(shop) == 1, what="the payment")
+        assert not asking.done()
+        shop.sim("DELETE", "/faults")
+        assert asking.result().status_code == 200
 
 
 def test_a_fault_strikes_only_its_endpoint_and_only_so_often(shop: TestShop) -> None:
