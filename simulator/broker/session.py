@@ -12,6 +12,8 @@ from simulator.broker.properties import Properties
 log = logging.getLogger(__name__)
 
 NEVER = math.inf
+ROUNDING_S = 1e-6
+"""What a sum of two times may be off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Delivery:
         """The PUBLISH to send now, its expiry counted down (rounded up: the broker never shortens a life)."""
         message, properties = self.message, self.message.properties
         if message.expires_at != NEVER or self.identifiers:
-            left = math.ceil(message.expires_at - now) if message.expires_at != NEVER else None
+            left = math.ceil(message.expires_at - now - ROUNDING_S) if message.expires_at != NEVER else None
             properties = replace(
                 properties,
                 message_expiry=None if left is None else max(left, 0),

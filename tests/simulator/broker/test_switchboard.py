@@ -114,6 +114,16 @@ def test_messages_expire_while_they_wait_and_their_life_is_counted_down(board: S
     assert packet.properties.message_expiry == 55
 
 
+def test_no_life_is_longer_than_it_was_given(board: Switchboard) -> None:
+    """Regression: at some moments a sum of two times is a little more than it should be, and was rounded up."""
+    session, at = _open(board, "agent"), 16383.9
+    assert at + 60 - at > 60
+    _subscribe(board, session)
+    _publish(board, "whole", at, expiry=60)
+    (packet,) = _sent(session, now=at)
+    assert packet.properties.message_expiry == 60
+
+
 def test_more_messages_than_a_session_may_hold_are_dropped_and_counted(board: Switchboard) -> None:
     session = _open(board, "agent")
     _subscribe(board, session)
