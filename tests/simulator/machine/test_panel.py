@@ -117,8 +117,7 @@ def test_a_switch_goes_on_and_off_and_closes_the_machine(simulator: MachineSimul
 
 
 def test_a_local_drink_shows_in_the_state_and_in_the_truth(simulator: MachineSimulator) -> None:
-    started = post(simulator, "/api/local-drink", {"drink_no": "tea", "kind": "test"}).json()
-    assert started["order"]["drink_no"] == "tea"
+    assert post(simulator, "/api/local-drink", {"drink_no": "tea", "kind": "test"}).status_code == 200
 
     def state() -> dict[str, object]:
         answer: dict[str, object] = requests.get(simulator.url + "/api/state", timeout=10).json()
@@ -131,7 +130,7 @@ def test_a_local_drink_shows_in_the_state_and_in_the_truth(simulator: MachineSim
 
 def test_the_plug_is_pulled(simulator: MachineSimulator) -> None:
     boots = simulator.controls.state()["boots"]
-    assert post(simulator, "/api/power").json()["state"] == "off"
+    assert post(simulator, "/api/power").status_code == 200
     wait_until(lambda: simulator.controls.state()["boots"] == boots + 1, what="the machine to come back")
 
 
