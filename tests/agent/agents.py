@@ -34,10 +34,11 @@ class Agents:
     def __init__(self, state: Path, mosquitto: Mosquitto, tty: Path) -> None:
         broker = BrokerAddress("127.0.0.1", mosquitto.port)
         self.settings = Settings(DEVICE, broker, str(tty), "companion-v1", state)
+        self.profile = IMPATIENT
         self.running: Service | None = None
 
     def start(self) -> Service:
-        self.running = Service(self.settings, IMPATIENT, {})
+        self.running = Service(self.settings, self.profile, {})
         self.running.start()
         return self.running
 

@@ -74,6 +74,8 @@ def test_a_rinse_from_the_cloud(cloud: CloudSide) -> None:
 
 @pytest.mark.usefixtures("agent")
 def test_every_job_is_refused_while_a_drink_is_made(cloud: CloudSide, machine: MachineSimulator) -> None:
+    """A long one, ended at last by the lack of water."""
+    machine.controls.switch_on("slow")
     cloud.make()
     wait_until(lambda: machine.poured("o1"), what="the pour to begin")
     jobs = [
@@ -84,7 +86,8 @@ def test_every_job_is_refused_while_a_drink_is_made(cloud: CloudSide, machine: M
     for job in jobs:
         (answer,) = ask(cloud, job, AnswerStatus.REFUSED)
         assert (answer.code, answer.words) == ("busy", "a drink is being made")
-    assert cloud.outcome().result == "done"
+    machine.controls.switch_on("no_water")
+    assert (cloud.outcome().result, cloud.outcome().code) == ("failed", "no_water")
 
 
 def test_a_restart_from_the_cloud_is_one_new_start_of_the_same_process(cloud: CloudSide, agent: Program) -> None:

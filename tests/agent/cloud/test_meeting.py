@@ -216,14 +216,18 @@ def service(tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator, clo
 
 @pytest.mark.usefixtures("service")
 def test_a_probe_is_answered_while_the_machine_pours(cloud: CloudSide, machine: MachineSimulator) -> None:
+    """A long drink, ended at last by the lack of water."""
+    machine.controls.switch_on("slow")
     cloud.make()
     wait_until(lambda: cloud.all_of(Accepted), what="accepted")
     cloud.command(Probe(probe_id="p1", drink_no="americano", size=1))
     wait_until(lambda: cloud.all_of(ProbeReply), what="the answer")
-    assert cloud.outcomes() == []
+    machine.controls.switch_on("no_water")
+    ended = cloud.outcome()
+    assert (ended.result, ended.code) == (Result.FAILED, "no_water")
     (answer,) = cloud.all_of(ProbeReply)
     assert (answer.ready, answer.code) == (False, "busy")
-    assert cloud.outcome().result is Result.DONE
+    assert cloud.heard.index(answer) < cloud.heard.index(ended)
 
 
 @pytest.mark.usefixtures("service")

@@ -73,18 +73,25 @@ class Heard:
 
 
 @pytest.fixture
-def heard(cable: Cable, tmp_path: Path) -> Iterator[Heard]:
-    line = a_line(str(cable.name), tmp_path)
+def timers() -> Timers:
+    """A test with a reason has its own."""
+    return Timers(inter_byte_gap=0.05)
+
+
+@pytest.fixture
+def heard(cable: Cable, timers: Timers, tmp_path: Path) -> Iterator[Heard]:
+    line = a_line(str(cable.name), tmp_path, timers)
     collected = Heard(line)
     wait_until(lambda: collected.count(Opened), what="the port to open")
     yield collected
+    cable.pull()  # else the reader waits for another byte
     line.stop()
 
 
-def a_line(url: str, tmp_path: Path) -> SerialLine:
+def a_line(url: str, tmp_path: Path, timers: Timers) -> SerialLine:
     line = SerialLine(
         url,
-        Profile(name="test", timers=Timers(inter_byte_gap=0.05)),
+        Profile(name="test", timers=timers),
         frame_dump=FrameDump(tmp_path / "frames"),
         clock=SystemClock(),
         random=Random(1),
@@ -95,6 +102,7 @@ def a_line(url: str, tmp_path: Path) -> SerialLine:
     return line
 
 
+@pytest.mark.parametrize("timers", [Timers(inter_byte_gap=5.0, whole_frame=10.0)], ids=["patient"])
 def test_a_frame_in_any_pieces_arrives_once(cable: Cable, heard: Heard) -> None:
     for byte in encode(BEAT):
         os.write(cable.machine, bytes([byte]))
@@ -140,13 +148,13 @@ def test_bytes_meant_for_an_older_opening_are_not_sent(cable: Cable, heard: Hear
     assert lost.value.wrote_nothing
 
 
-def test_what_a_socket_holds_back_is_thrown_away_when_it_is_recalled(tmp_path: Path) -> None:
+def test_what_a_socket_holds_back_is_thrown_away_when_it_is_recalled(tmp_path: Path, timers: Timers) -> None:
     """A peer that does not read: what its buffer does not hold is still ours."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        line = a_line(f"socket://127.0.0.1:{listener.getsockname()[1]}", tmp_path)
+        line = a_line(f"socket://127.0.0.1:{listener.getsockname()[1]}", tmp_path, timers)
         heard = Heard(line)
         peer, _ = listener.accept()
         wait_until(lambda: heard.count(Opened), what="the port to open")
