@@ -48,11 +48,13 @@ class Bundle:
 
 
 class Shelf:
-    """Bundles by their version, signed by `key` unless another is given."""
+    """Bundles by their version, signed by `key` unless another is given; whoever asks waits until it `gives`."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self._folder = folder
         self._url = url
+        self.gives = threading.Event()
+        self.gives.set()
         self.key = Ed25519PrivateKey.generate()
         self.public = bundling.public_text(self.key.public_key())
 
@@ -76,7 +78,15 @@ class Shelf:
         return Bundle(version, f"{self._url}/{version}", content)
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _Handler(SimpleHTTPRequestHandler):
+    def __init__(self, *args: Any, folder: Path, gives: threading.Event) -> None:
+        self._gives = gives
+        super().__init__(*args, directory=str(folder))
+
+    def do_GET(self) -> None:
+        self._gives.wait(60)
+        super().do_GET()
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -86,16 +96,18 @@ def a_shelf(folder: Path, authority: Authority | None = None) -> Iterator[Shelf]
     """Over HTTPS where there is an `authority`."""
     folder.mkdir()
 
-    def handler(*args: Any) -> _Quiet:
-        return _Quiet(*args, directory=str(folder))
+    def handler(*args: Any) -> _Handler:
+        return _Handler(*args, folder=folder, gives=shelf.gives)
 
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        shelf = Shelf(folder, f"{'https' if authority else 'http'}://127.0.0.1:{server.server_port}")
         if authority is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*authority.sign("shelf"))
             server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield Shelf(folder, f"{'https' if authority else 'http'}://127.0.0.1:{server.server_port}")
+        yield shelf
+        shelf.gives.set()
         server.shutdown()
         thread.join(10)

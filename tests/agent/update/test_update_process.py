@@ -167,13 +167,18 @@ def test_a_version_that_does_not_come_up_makes_way(start: Start, cloud: CloudSid
     pours(cloud, AGENT_VERSION)
 
 
-def test_an_order_that_is_live_is_waited_for(start: Start, cloud: CloudSide, shelf: Shelf) -> None:
+def test_an_order_that_is_live_is_waited_for(
+    start: Start, cloud: CloudSide, machine: MachineSimulator, shelf: Shelf
+) -> None:
     start()
     cloud.wait_ready()
     bundle = shelf.put()
+    shelf.gives.clear()
     cloud.command(bundle.job())
     wait_until(lambda: answers(cloud), PATIENCE_S, what="it to begin")  # one that comes with an order is refused: busy
     cloud.make()
+    wait_until(lambda: machine.poured("o1"), what="the pour to begin")
+    shelf.gives.set()
     assert cloud.outcome().result == "done"
     told = cloud.heard.index(cloud.outcome())
     assert end_of(cloud).status == "done"
