@@ -20,6 +20,7 @@ from cloud.alerts.models import AlertMessage, Channel
 from cloud.alerts.sendings import want
 from cloud.alerts.wording import SENTENCES
 from cloud.database import named_lock
+from cloud.database.due import SLACK
 from cloud.database.transaction import Transaction
 from cloud.fleet.locked_secrets import LockedSecret
 from cloud.fleet.vault import Vault
@@ -149,7 +150,8 @@ def test(tx: Transaction, channel_id: str, now: datetime) -> bool:
             waiting.not_before = None
             want(tx, waiting, now, now)
         return False
-    _not_too_often(tx, channel, now)
+    if channel.broken_since is None:  # else nobody hears them, and one that arrives mends it
+        _not_too_often(tx, channel, now)
     said = SENTENCES[channel.language]
     once(tx, channel, TEST, said["test.subject"], said["test.text"], now)
     return True
@@ -157,8 +159,9 @@ def test(tx: Transaction, channel_id: str, now: datetime) -> bool:
 
 def _not_too_often(tx: Transaction, channel: Channel, now: datetime) -> None:
     tests = select(func.count()).where(
-        JournalRow.merchant_id == channel.merchant_id, JournalRow.at > now - COUNTED_FOR, JournalRow.kind == "channel",
-        JournalRow.act == Act.EDIT_ALERTS, JournalRow.after["test"].as_boolean(),
+        JournalRow.merchant_id == channel.merchant_id, JournalRow.at.between(now - COUNTED_FOR, now + SLACK),
+        JournalRow.kind == "channel", JournalRow.act == Act.EDIT_ALERTS,
+        JournalRow.after["test"].as_boolean(),
     )  # fmt: skip
     of_channel = tx.session.scalar(tests.where(JournalRow.object_id == channel.id)) or 0
     if of_channel >= TESTS_OF_A_CHANNEL or (tx.session.scalar(tests) or 0) >= TESTS_OF_A_MERCHANT:

@@ -1,12 +1,16 @@
 """`coffee-cloud alerts`, for who has no console at hand."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select, update
 
+from cloud.access.acts import Act
+from cloud.access.journal import Author, Entry, Subject, record
 from cloud.access.models import JournalRow
 from cloud.alerts import channel_settings
-from cloud.alerts.channels.sender import NotNow, Why
+from cloud.alerts.channels.sender import NotNow, Refused, Why
 from cloud.alerts.models import IncidentRow
 from cloud.cli import main
 from tests.cloud.alerts.desk import Acting, Desk
@@ -76,6 +80,31 @@ def test_no_more_tests_are_sent_than_an_hour_allows(sqlite_desk: Desk, monkeypat
     refused = alerts(sqlite_desk, "test", channel)
     assert (refused.exit_code, refused.output) == (1, "no test is sent: too many tests in the last hour\n")
     assert len(sqlite_desk.messages()) == 1
+
+
+def test_a_broken_channel_is_tested_until_it_is_mended(sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: the fifth refusal left it broken for an hour, however soon its server was right."""
+    monkeypatch.setattr(channel_settings, "TESTS_OF_A_CHANNEL", 1)
+    channel, telegram = sqlite_desk.channel(), sqlite_desk.senders["telegram"]
+    sqlite_desk.senders["telegram"] = Acting(lambda *_: Refused("no such chat"))
+    for _ in range(3):
+        assert alerts(sqlite_desk, "test", channel).exit_code == 0
+        sqlite_desk.pass_time(30)
+    sqlite_desk.senders["telegram"] = telegram
+    assert alerts(sqlite_desk, "test", channel).exit_code == 0
+    sqlite_desk.pass_time(30)
+    assert sqlite_desk.broken(channel) == (None, "")
+    assert alerts(sqlite_desk, "test", channel).exit_code == 1
+
+
+def test_tests_of_before_the_clock_was_set_back_are_not_of_the_last_hour(
+    sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel_settings, "TESTS_OF_A_CHANNEL", 1)
+    channel = sqlite_desk.channel()
+    tested = Entry(Act.EDIT_ALERTS, Author("ann", "Ann"), Subject("channel", channel, "north"), after={"test": True})
+    sqlite_desk.world.database.transact(record, tested, datetime.now(UTC) + timedelta(hours=3))
+    assert alerts(sqlite_desk, "test", channel).exit_code == 0
 
 
 def test_what_is_refused_is_not_in_the_journal(sqlite_desk: Desk) -> None:
