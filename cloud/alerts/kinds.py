@@ -49,8 +49,6 @@ class Kind(StrEnum):
     KEY_REFUSED = "key_refused"
     VALIDITY_ENDING = "validity_ending"
     CLOCK_WRONG = "clock_wrong"
-    FLOODING = "flooding"
-    """A machine says more than any agent does: a stolen one, or a broken agent."""
     AGENT_TROUBLE = "agent_trouble"
     """Disk or journal of an agent: it refuses to sell."""
     CHANNEL_BROKEN = "channel_broken"
@@ -85,7 +83,6 @@ OF_A_MACHINE = frozenset(
         Kind.FAILURE_RATE,
         Kind.NO_SALES,
         Kind.CLOCK_WRONG,
-        Kind.FLOODING,
         Kind.AGENT_TROUBLE,
     }
 )
@@ -113,7 +110,6 @@ TERMS: Mapping[Kind, Terms] = MappingProxyType({
     Kind.KEY_REFUSED: Terms(Severity.CRITICAL, _MINUTE),
     Kind.VALIDITY_ENDING: Terms(Severity.NOTICE, timedelta()),
     Kind.CLOCK_WRONG: Terms(Severity.WARNING, 5 * _MINUTE),
-    Kind.FLOODING: Terms(Severity.CRITICAL, timedelta()),
     Kind.AGENT_TROUBLE: Terms(Severity.WARNING, _MINUTE),
     Kind.CHANNEL_BROKEN: Terms(Severity.WARNING, timedelta()),
     Kind.CERTIFICATE_ENDING: Terms(Severity.WARNING, timedelta()),

@@ -11,7 +11,7 @@ from cloud.alerts.kinds import Kind
 from cloud.alerts.missed_cups import LEAST_DAYS, UsualWeek, is_silent
 from cloud.alerts.models import IncidentRow, UsualHour
 from cloud.fleet.closing import BREAKER
-from cloud.fleet.machine_events import FLOODING, MachineEvent
+from cloud.fleet.machine_events import MachineEvent
 from cloud.fleet.models import Device, Drink
 from cloud.fleet.presence_history import Presence, PresenceSpell, current_spells, spells_of
 from cloud.fleet.zones import zone
@@ -20,7 +20,7 @@ from cloud.orders.states import DRINK_ENDED, Status, values_of
 from protocol.reasons import AgentCode, EventKind
 
 LATELY = timedelta(minutes=15)
-"""A drink that was not made, or a flood, is a trouble for so long after the last one."""
+"""A drink that was not made is a trouble for so long after the last one."""
 A_DAY = timedelta(days=1)
 LEAST_ORDERS, TOO_MANY_FAILED = 10, 0.2
 """Of so many paid drinks a day at least, this share was not made."""
@@ -81,17 +81,6 @@ def wrong_clocks(session: Session, now: datetime) -> list[Condition]:
         .where(_ON_SALE, MachineEvent.what == EventKind.CLOCK_WRONG.value, ~righted.exists())
     )
     return [_of(device, Kind.CLOCK_WRONG, since) for device, since in session.execute(asked)]
-
-
-def flooding_machines(session: Session, now: datetime) -> list[Condition]:
-    """Machines that lately said more than any agent does, also those that are not on sale."""
-    asked = (
-        select(Device, func.min(MachineEvent.received_at))
-        .join(MachineEvent, MachineEvent.device_uuid == Device.device_uuid)
-        .where(MachineEvent.what == FLOODING, MachineEvent.received_at > now - LATELY)
-        .group_by(*Device.__table__.c)
-    )
-    return [_of(device, Kind.FLOODING, since) for device, since in session.execute(asked)]
 
 
 def drinks_not_made(session: Session, now: datetime) -> list[Condition]:

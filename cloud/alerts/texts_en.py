@@ -39,8 +39,6 @@ EN = {
     "rollout_stopped.text": "Machines that did not take it: {failed}. Since {since} it waits for a person.",
     "clock_wrong.title": "A machine's clock is wrong: {place}",
     "clock_wrong.text": "Since {since}.",
-    "flooding.title": "A machine floods the service: {place}",
-    "flooding.text": "Since {since} it says more than any agent does. It is stolen, or its agent is broken.",
     "agent_trouble.title": "A machine cannot keep its journal: {place}",
     "agent_trouble.text": "It sells nothing since {since}: its disk is full or broken.",
     "channel_broken.title": "Nothing arrives in channel “{name}”",

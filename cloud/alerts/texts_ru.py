@@ -41,8 +41,6 @@ RU = {
     "rollout_stopped.text": "Не обновилось автоматов: {failed}. Стоит с {since}, дальше — когда решит человек.",
     "clock_wrong.title": "Часы автомата врут: {place}",
     "clock_wrong.text": "С {since}.",
-    "flooding.title": "Автомат заваливает сервис сообщениями: {place}",
-    "flooding.text": "С {since} от него больше сообщений, чем бывает. Его украли, или агент неисправен.",
     "agent_trouble.title": "Автомат не может вести журнал: {place}",
     "agent_trouble.text": "Продажи на нём стоят с {since}: диск полон или испорчен.",
     "channel_broken.title": "До канала «{name}» сообщения не доходят",

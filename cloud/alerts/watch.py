@@ -66,8 +66,8 @@ def _rounds(unreadable: money_conditions.Unreadable) -> list[_Round]:
 
     often = _Round(
         EVERY,
-        (machine_conditions.absent_or_faulted, machine_conditions.drinks_not_made, machine_conditions.flooding_machines,
-         silent_providers, platform_conditions.broken_workers, platform_conditions.broken_channels),
+        (machine_conditions.absent_or_faulted, machine_conditions.drinks_not_made, silent_providers,
+         platform_conditions.broken_workers, platform_conditions.broken_channels),
     )  # fmt: skip
     each_minute = _Round(
         timedelta(minutes=1),

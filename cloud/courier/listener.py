@@ -78,7 +78,7 @@ class Listener:
         self._welcomes = welcomes
         self._clock = clock
         self._counts = counts or Counts()
-        self._too_fast = TooFast(database, self._counts, "reports")
+        self._too_fast = TooFast(self._counts, "reports")
         self._held: list[ParsedReport] = []
         self._try_at = datetime(1970, 1, 1, tzinfo=UTC)
         self._reading: Received | None = None

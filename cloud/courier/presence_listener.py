@@ -69,7 +69,7 @@ class PresenceListener:
         self._owner = owner
         self._clock = clock
         self._counts = counts or Counts()
-        self._too_fast = TooFast(database, self._counts, "presence")
+        self._too_fast = TooFast(self._counts, "presence")
         self._waiting: dict[int, ParsedPresence] = {}
         """Numbered in the order of coming."""
         self._latest: dict[str, int] = {}

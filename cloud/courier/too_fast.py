@@ -1,4 +1,4 @@
-"""Machines that say more than any agent does: passed over beyond their allowance, counted, and named to people.
+"""Machines that say more than any agent does: passed over beyond their allowance, counted, and named in the log.
 
 A broker holds no publisher back. It takes a flood with QoS 1 as it comes, and of what does not fit the cloud's queue it
 drops anybody's. So it is emptied as fast as we read, not as fast as we store. Agents repeat a report until its receipt.
@@ -7,22 +7,15 @@ drops anybody's. So it is emptied as fast as we read, not as fast as we store. A
 import logging
 import math
 from collections import OrderedDict
-from datetime import UTC, datetime
 
 from cloud.courier.allowance import Allowances
 from cloud.courier.message_counts import TOO_FAST
-from cloud.database.database import Database
-from cloud.database.deferred_writes import on_failure
-from cloud.fleet import machine_events
 from cloud.metrics.counts import Counts
-from protocol.messages import Event
 
 BURST, PER_S = 600, 20.0
 """An agent that was away for long has 500 events and some reports to tell; of a cup it says five messages or so. Each
 worker counts for itself."""
 TOLD_EVERY_S = 60.0
-NOTED_EVERY_S = 600
-"""Among the machine's events, by all workers together: alerts are made of those."""
 NAMED_AT_ONCE = 1_000
 log = logging.getLogger("cloud.courier")
 
@@ -30,8 +23,7 @@ log = logging.getLogger("cloud.courier")
 class TooFast:
     """For one listener; `queue` is what its messages are counted by."""
 
-    def __init__(self, database: Database, counts: Counts, queue: str) -> None:
-        self._database = database
+    def __init__(self, counts: Counts, queue: str) -> None:
         self._counts = counts
         self._queue = queue
         self._allowances = Allowances(BURST, PER_S)
@@ -51,17 +43,7 @@ class TooFast:
         untold += 1
         if not told_at <= now < told_at + TOLD_EVERY_S:  # the clock may have been set back
             log.error("a machine floods us, messages passed over: %d", untold, extra={"device": device_uuid})
-            self._note(device_uuid, now)
             told_at, untold = now, 0
         self._told[device_uuid] = (told_at, untold)
         if len(self._told) > NAMED_AT_ONCE:
             self._told.popitem(last=False)
-
-    def _note(self, device_uuid: str, now: float) -> None:
-        """Once in a while by its id, and again where the flood is of events and has pushed it out."""
-        at = datetime.fromtimestamp(now, UTC)
-        noted = Event(message_id=f"cloud-flooding-{now // NOTED_EVERY_S:.0f}", at=at, what=machine_events.FLOODING)
-        kept = self._database.transact(
-            machine_events.keep, device_uuid, noted, at, key=f"device {device_uuid}", deferred=True
-        )
-        on_failure(kept, lambda error: log.warning("its flood could not be noted: %s", type(error).__name__))

@@ -24,8 +24,6 @@ KEPT_FOR = timedelta(days=90)
 SWEPT_AT_ONCE = 100
 """Too old ones of the whole fleet removed with each new one: more than can come, so nobody else has to sweep."""
 OTHER = "other"
-FLOODING = "flooding"
-"""What a worker noticed, among what machines tell: this one says more than any agent does."""
 log = logging.getLogger("cloud.fleet")
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from cloud.fleet.machine_events import FLOODING, MachineEvent
+from cloud.fleet.machine_events import MachineEvent
 from cloud.fleet.sessions import RESUME_ASKED
 from protocol.reasons import EventKind
 
@@ -25,7 +25,6 @@ MEANINGS: dict[str, str] = {
     EventKind.SELLING_RESUMED: "selling goes on",
     EventKind.JOURNAL_LOST: "the agent's journal was damaged and put aside",
     RESUME_ASKED: "an operator let it sell again",
-    FLOODING: "it says more than any agent does",
     EventKind.TWO_AGENTS: "two agents take turns under this name: a copied card",
     EventKind.CLOCK_WRONG: "the clock of the agent's computer is wrong",
     EventKind.CLOCK_RIGHT: "the clock of the agent's computer is right again",

@@ -129,7 +129,6 @@ EN = {
     "alerts.of.key_refused": "A shop's key is refused",
     "alerts.of.validity_ending": "A contract ends",
     "alerts.of.clock_wrong": "A machine's clock is wrong",
-    "alerts.of.flooding": "A machine floods the service",
     "alerts.of.agent_trouble": "A machine cannot keep its journal",
     "alerts.of.channel_broken": "Nothing arrives in a channel",
     "alerts.wrong.kind": "There is no such kind of channel.",

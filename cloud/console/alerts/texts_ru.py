@@ -129,7 +129,6 @@ RU = {
     "alerts.of.key_refused": "Ключ магазина не принимают",
     "alerts.of.validity_ending": "Кончается договор",
     "alerts.of.clock_wrong": "Часы автомата врут",
-    "alerts.of.flooding": "Автомат заваливает сервис сообщениями",
     "alerts.of.agent_trouble": "Автомат не может вести журнал",
     "alerts.of.channel_broken": "До канала не доходят сообщения",
     "alerts.wrong.kind": "Такого вида канала нет.",

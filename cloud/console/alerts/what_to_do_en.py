@@ -75,11 +75,6 @@ WHAT_TO_DO_EN = {
         "Drinks are safe: the agent counts deadlines by the server's time. Only dates in logs and events are wrong. "
         "Start time synchronisation on the machine. A clock that is wrong at every start wants a new battery."
     ),
-    "alerts.do.flooding": (
-        "What is too much is not taken in, and other machines work on, unless it comes faster than the service reads. "
-        "Have “Revoke” pressed in “Enrolling”: its connection ends at once. Then see whether the machine is still in "
-        "its place. Enrol it anew once it is found and its agent is in order."
-    ),
     "alerts.do.agent_trouble": (
         "Without a journal nothing is poured. coffee-agent doctor at the machine tells about the disk: full, "
         "read-only, worn out. Free space or change the card. Selling begins again by itself."

@@ -166,7 +166,6 @@ EN = {
     "machines.event.two_agents": "Two agents under one name",
     "machines.event.clock_wrong": "The agent's clock is wrong",
     "machines.event.clock_right": "The agent's clock is right",
-    "machines.event.flooding": "Says more than any agent does",
     "machines.event.resume_asked": "Somebody decided to sell again",
     "machines.event.closed": "Closed",
     "machines.event.opened": "Opened",

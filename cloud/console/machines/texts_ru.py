@@ -166,7 +166,6 @@ RU = {
     "machines.event.two_agents": "Два агента под одним именем",
     "machines.event.clock_wrong": "Часы агента врут",
     "machines.event.clock_right": "Часы агента верны",
-    "machines.event.flooding": "Слишком много сообщений",
     "machines.event.resume_asked": "Решено продавать снова",
     "machines.event.closed": "Закрыто",
     "machines.event.opened": "Открыто",

@@ -303,15 +303,6 @@ def test_a_clock_is_wrong_until_it_is_right(world: World) -> None:
         assert [each.subject for each in found] == [OTHER_DEVICE] * wrong
 
 
-def test_a_machine_that_floods_until_it_has_been_quiet_for_a_while(world: World) -> None:
-    said = Event(message_id="e", at=world.now, what=machine_events.FLOODING)
-    world.database.transact(machine_events.keep, OTHER_DEVICE, said, world.now)
-    [found] = _seen(world, machine_conditions.flooding_machines)
-    assert (found.kind, found.subject, found.since) == (Kind.FLOODING, OTHER_DEVICE, world.now)
-    world.wait(16 * 60)
-    assert _seen(world, machine_conditions.flooding_machines) == []
-
-
 def test_our_own_way_to_the_broker(world: World) -> None:
     assert _seen(world, platform_conditions.broken_workers) == []
     world.database.transact(lambda tx: tx.session.execute(update(WorkerLife).values(broker_connected=False)))
