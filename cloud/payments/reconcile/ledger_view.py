@@ -175,13 +175,16 @@ def poured_without_money(session: Session, shop: ShopKey, day: Day) -> list[Find
         .distinct()
     )
     went = Movement.kind.in_(_GONE), _in(Movement.at, day), _of_payment_of(shop)
-    paid_here = exists().where(Payment.order_id == Order.id, Payment.paid_at.is_not(None), shop.payments)
-    happened = or_(exists().where(Movement.order_id == Order.id, *went), and_(_in(Order.finished_at, day), paid_here))
-    older = select(Order.id).where(Order.merchant_id == shop.merchant_id, Order.goodwill, poured, happened)
-    orders = {order_id for found in (begun, older) for order_id in session.scalars(found.limit(BATCH))}
+    given_back = select(Order.id).where(Order.merchant_id == shop.merchant_id, Order.goodwill, poured)
+    lost = given_back.where(exists().where(Movement.order_id == Order.id, *went))
+    ended = given_back.where(_in(Order.finished_at, day))
+    orders = {order_id for found in (begun, lost) for order_id in session.scalars(found.limit(BATCH))}
+    perhaps = set(session.scalars(ended.limit(BATCH)))  # at whichever shop: SQLite would walk all payments of this one
     payments = defaultdict[str, list[Payment]](list)
-    for payment in session.scalars(select(Payment).where(Payment.order_id.in_(orders)).order_by(Payment.id)):
+    for payment in session.scalars(select(Payment).where(Payment.order_id.in_(orders | perhaps)).order_by(Payment.id)):
         payments[payment.order_id].append(payment)
+        if payment.order_id in perhaps and payment.paid_at is not None and shop.has(payment):
+            orders.add(payment.order_id)
     returned = select(OutboxRow.subject).where(
         OutboxRow.order_id.in_(orders), OutboxRow.task.in_([task.value for task in RETURNS]), OutboxRow.verdict == DONE
     )

@@ -45,6 +45,8 @@ class Look:
     """By fingerprint."""
     asked: bool = True
     """There was somebody to ask: else only our own books were looked at."""
+    not_looked_for: set[Kind] = field(default_factory=set)
+    """Though all else was: what stands of these kinds may not be taken to be gone."""
     complete: bool = True
     problem: str = ""
     payments_there: int = 0
@@ -292,7 +294,7 @@ class ShopDay:
         if isinstance(self._me, Ok):
             return compare_payment(facts, payment, self._me.value.test)
         if facts.test is not None and not isinstance(self._me, Rejected | NotOurs):
-            self._unanswered(self._me, "whether the shop is a test")
+            self.look.not_looked_for.add(Kind.TEST_FLAG)
         return compare_payment(facts, payment)
 
     def _look_again(self, provider: Provider, facts: PaymentFacts, payment: Payment) -> None:

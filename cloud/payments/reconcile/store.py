@@ -3,10 +3,10 @@
 A person's word on a finding stands; nothing is deleted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, not_, or_, select
 from sqlalchemy.orm import Session
 
 from cloud.database.plain_rows import insert_if_new
@@ -154,13 +154,13 @@ def _close_the_rest(session: Session, key: ShopKey, day: Day, look: Look, now: d
     if not (look.asked and look.complete):
         of_the_day = and_(of_the_day, _is_among(OF_OUR_BOOKS))
     in_sight = or_(_is_among(OF_ANY_DAY), of_the_day)
-    unseen = FoundDifference.fingerprint.not_in(list(look.found))
+    unseen = and_(FoundDifference.fingerprint.not_in(list(look.found)), not_(_is_among(look.not_looked_for)))
     wanted = and_(_of(key), in_sight, unseen, FoundDifference.state != State.CLOSED.value)
     for found in session.scalars(select(FoundDifference).where(wanted)):
         found.state, found.closed_at, found.closed_by = State.CLOSED.value, now, ITSELF
 
 
-def _is_among(kinds: frozenset[Kind]) -> ColumnElement[bool]:
+def _is_among(kinds: Set[Kind]) -> ColumnElement[bool]:
     return FoundDifference.kind.in_([kind.value for kind in kinds])
 
 

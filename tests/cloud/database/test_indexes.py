@@ -295,6 +295,15 @@ def test_a_hello_reads_no_order_but_its_machines(world: World) -> None:
     assert "hashed" not in plans.text
 
 
+def test_drinks_given_back_are_found_without_all_payments_of_the_shop(sqlite_world: World) -> None:
+    """Regression: of each, SQLite walked the shop's whole past, to see that it was paid at another one."""
+    with listening(sqlite_world.database) as plans:
+        sqlite_world.database.transact(lambda tx: poured_for_nothing(sqlite_world, tx))
+    by_shop = [line for line in plans.text.splitlines() if "ix_payments_shop" in line]
+    assert by_shop
+    assert [line for line in by_shop if "started_at" not in line] == []
+
+
 def test_a_question_no_index_answers_is_found_out(world: World) -> None:
     """The test above can fail."""
     with listening(world.database) as plans, world.database.read() as session:

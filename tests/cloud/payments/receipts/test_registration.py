@@ -98,7 +98,7 @@ def test_where_no_address_is_required_the_merchant_gets_the_receipt(sqlite_fisca
     [there] = sqlite_fiscal.till.payments_there()
     assert there["receipt"] == receipt_of(PRICE, CONTACT)
     sqlite_fiscal.decline(order_id)
-    assert "оставьте пустым" in sqlite_fiscal.till.client().get(f"/v1/order-status-page?order_id={order_id}").text
+    assert "оставьте поле пустым" in sqlite_fiscal.till.client().get(f"/v1/order-status-page?order_id={order_id}").text
 
 
 def test_an_address_is_remembered_for_another_try_to_pay(fiscal: FiscalTill) -> None:
@@ -122,7 +122,7 @@ def test_the_page_asks_for_the_address_and_never_shows_it(sqlite_fiscal: FiscalT
     assert 'type="email"' in client.get(path).text
     assert " required " in client.get(path).text
     sqlite_fiscal.set_terms(email="optional")
-    assert "оставьте пустым" in client.get(path).text
+    assert "оставьте поле пустым" in client.get(path).text
     assert " required " not in client.get(path).text
     sqlite_fiscal.set_terms()
     sqlite_fiscal.press(order_id)
