@@ -85,6 +85,7 @@ def test_an_end_that_cannot_be_written_into_its_message_comes_as_a_new_one(
     assert [message.text[:1] for message in desk.messages()] == ["🔴", "Э", "🟢"]
 
 
+@pytest.mark.long
 def test_what_was_told_in_one_chat_is_not_written_into_another(sqlite_desk: Desk) -> None:
     """Numbers of messages are small, and each chat counts its own."""
     desk = sqlite_desk
@@ -137,6 +138,7 @@ def test_while_our_token_is_dead_alerts_wait_for_the_restart(sqlite_desk: Desk, 
     assert [message.text[:1] for message in desk.messages()] == ["🔴"]
 
 
+@pytest.mark.long
 def test_a_dead_token_is_not_healed_by_having_nothing_more_to_tell(sqlite_desk: Desk) -> None:
     """Regression: the machine came back, and the others heard that the channel was mended."""
     desk = sqlite_desk
@@ -232,6 +234,7 @@ def test_a_chat_that_is_not_there_breaks_its_channel(sqlite_desk: Desk) -> None:
     assert sqlite_desk.broken(channel)[1] == "HTTP 404"
 
 
+@pytest.mark.long
 def test_a_channel_whose_last_message_was_withdrawn_is_not_failing(sqlite_desk: Desk) -> None:
     """Regression: nothing was tried any more, so for ever nothing had reached it."""
     desk = sqlite_desk
@@ -246,6 +249,7 @@ def test_a_channel_whose_last_message_was_withdrawn_is_not_failing(sqlite_desk: 
     assert subjects == ["🔴 Автомат не на связи: m-001", "🟢 Устранено: Автомат не на связи: m-001"]
 
 
+@pytest.mark.long
 def test_a_dead_channel_that_is_still_to_be_told_of_a_trouble_stays_failing(sqlite_desk: Desk) -> None:
     """Regression: after a day its message was given up, and the others heard that the channel was mended."""
     desk = sqlite_desk
@@ -259,6 +263,7 @@ def test_a_dead_channel_that_is_still_to_be_told_of_a_trouble_stays_failing(sqli
     assert _failing_since(desk, channel) == begun
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mend", ["given up", "changed", "linked"])
 def test_a_channel_that_is_set_up_anew_or_given_up_is_not_failing(sqlite_desk: Desk, mend: str) -> None:
     desk, transact = sqlite_desk, sqlite_desk.world.database.transact
@@ -277,6 +282,7 @@ def test_a_channel_that_is_set_up_anew_or_given_up_is_not_failing(sqlite_desk: D
     assert not _failing(desk, channel)
 
 
+@pytest.mark.long
 @pytest.mark.any_database
 def test_a_dead_channel_is_tried_ever_more_seldom_and_holds_up_nobody(desk: Desk) -> None:
     """Regression: each of its messages took a thread every half a minute for a day."""
