@@ -71,8 +71,7 @@ def test_an_end_that_cannot_be_written_into_its_message_comes_as_a_new_one(
     sqlite_desk: Desk, mocker: MockerFixture
 ) -> None:
     """Regression: the same change was refused again after each test, and broke the channel for ninety days."""
-    desk = sqlite_desk
-    channel = desk.channel()
+    desk, channel = sqlite_desk, sqlite_desk.channel()
     desk.presence(DEVICE, online=False)
     desk.pass_time(160)
     mocker.patch.object(Telegram, "change", return_value=Refused("it is too old"))
