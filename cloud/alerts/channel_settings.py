@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cloud.access.acts import Act
@@ -29,8 +29,12 @@ KINDS = ("telegram", "max", "email", "webhook")
 MOST_OF_A_MERCHANT = 20
 TEST, TESTED = "test", {"test": True}
 """The purpose of a test's message; what the journal says of it, by which tests are counted: a channel may be gone."""
+TESTED_BROKEN = {"test": True, "broken": True}
+"""The same of one that was broken."""
 TESTS_OF_A_CHANNEL, TESTS_OF_A_MERCHANT, COUNTED_FOR = 5, 30, timedelta(hours=1)
 """An address is written down by anybody's hand: its owner is not to be flooded."""
+TESTS_OF_A_BROKEN_CHANNEL = 20
+"""Beside these: refusals on the way to one that arrives do not use up the tests of what is mended."""
 
 
 class ChannelWrong(ValueError):
@@ -136,8 +140,8 @@ def remove(tx: Transaction, channel_id: str) -> None:
     tx.session.delete(of_id(tx, channel_id))
 
 
-def test(tx: Transaction, channel_id: str, now: datetime) -> bool:
-    """Have a test message sent, and tell whether it is a new one: then the caller writes `TESTED` into the journal.
+def test(tx: Transaction, channel_id: str, now: datetime) -> Mapping[str, bool]:
+    """Have a test message sent; what the caller writes into the journal of it, nothing when one was under way.
 
     Of a channel one is under way at a time. One that arrives mends a channel that was broken. Raises `ChannelWrong`.
     """
@@ -149,22 +153,25 @@ def test(tx: Transaction, channel_id: str, now: datetime) -> bool:
         if channel.failing_since is None:  # or it was put off, and the channel set up anew since
             waiting.not_before = None
             want(tx, waiting, now, now)
-        return False
-    if channel.broken_since is None:  # else nobody hears them, and one that arrives mends it
-        _not_too_often(tx, channel, now)
+        return {}
+    told = TESTED if channel.broken_since is None else TESTED_BROKEN
+    _not_too_often(tx, channel, told, now)
     said = SENTENCES[channel.language]
     once(tx, channel, TEST, said["test.subject"], said["test.text"], now)
-    return True
+    return told
 
 
-def _not_too_often(tx: Transaction, channel: Channel, now: datetime) -> None:
-    tests = select(func.count()).where(
+def _not_too_often(tx: Transaction, channel: Channel, told: Mapping[str, bool], now: datetime) -> None:
+    of_tests = select(JournalRow.object_id, JournalRow.after).where(
         JournalRow.merchant_id == channel.merchant_id, JournalRow.at.between(now - COUNTED_FOR, now + SLACK),
         JournalRow.kind == "channel", JournalRow.act == Act.EDIT_ALERTS,
-        JournalRow.after["test"].as_boolean(),
     )  # fmt: skip
-    of_channel = tx.session.scalar(tests.where(JournalRow.object_id == channel.id)) or 0
-    if of_channel >= TESTS_OF_A_CHANNEL or (tx.session.scalar(tests) or 0) >= TESTS_OF_A_MERCHANT:
+    alike = [object_id for object_id, after in tx.session.execute(of_tests) if after == told]
+    if told == TESTED_BROKEN:
+        is_enough = alike.count(channel.id) >= TESTS_OF_A_BROKEN_CHANNEL
+    else:
+        is_enough = alike.count(channel.id) >= TESTS_OF_A_CHANNEL or len(alike) >= TESTS_OF_A_MERCHANT
+    if is_enough:
         raise ChannelWrong("too many tests")
 
 

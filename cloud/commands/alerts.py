@@ -13,7 +13,7 @@ from sqlalchemy import select
 from cloud.access.acts import Act
 from cloud.access.journal import Author, Entry, Subject, record
 from cloud.alerts import channel_settings, handling
-from cloud.alerts.channel_settings import KINDS, TESTED, ChannelTerms, ChannelWrong
+from cloud.alerts.channel_settings import KINDS, ChannelTerms, ChannelWrong
 from cloud.alerts.incident import LIVE
 from cloud.alerts.kinds import PLATFORM
 from cloud.alerts.models import Channel, Delivery, IncidentRow
@@ -100,8 +100,8 @@ def _testing(ready_made: Callable[[], Cloud]) -> click.Command:
         """Have the worker send a test message there; one that arrives mends a channel that was broken."""
 
         def work(tx: Transaction, cloud: Cloud) -> None:
-            if channel_settings.test(tx, channel_id, cloud.clock()):
-                _note(tx, cloud, Act.EDIT_ALERTS, _subject(channel_settings.of_id(tx, channel_id)), dict(TESTED))
+            if told := channel_settings.test(tx, channel_id, cloud.clock()):
+                _note(tx, cloud, Act.EDIT_ALERTS, _subject(channel_settings.of_id(tx, channel_id)), dict(told))
 
         try:
             _act(ready_made, work)

@@ -50,7 +50,7 @@ PANELS: list[tuple[str, str, str, str, str]] = [
     ("Requests, 99 % answered within", "by route", _slowest(REQUEST, "route"), "{{route}}", "s"),
     ("Requests answered 5xx", "a second", _often(f'{REQUEST}_count{{status=~"5.."}}', "route"), "{{route}}", "reqps"),
     ("Senseless messages", "in an hour", "increase(coffee_machine_messages_senseless_total[1h])", "{{queue}}", "none"),
-    ("Floods of machines", "in an hour", "increase(coffee_machine_messages_too_fast_total[1h])", "{{queue}}", "none"),
+    ("Messages too fast", "in an hour", "increase(coffee_machine_messages_too_fast_total[1h])", "{{queue}}", "none"),
     ("Differences nobody has explained", "findings", "coffee_reconciliation_findings", "{{kind}}, {{state}}", "none"),
 ]  # fmt: skip
 

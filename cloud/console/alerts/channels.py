@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from cloud.access.acts import Act
 from cloud.access.journal import CHANGED, Subject, difference
 from cloud.alerts import channel_settings, people
-from cloud.alerts.channel_settings import KINDS, TESTED, ChannelTerms, ChannelWrong
+from cloud.alerts.channel_settings import KINDS, ChannelTerms, ChannelWrong
 from cloud.alerts.kinds import PLATFORM, Severity
 from cloud.alerts.models import Channel
 from cloud.alerts.wording import undelivered
@@ -88,8 +88,7 @@ def test_channel(context: RequestContext, channel_id: str) -> BaseResponse:
     """Have a test message sent; while one is under way, that one."""
 
     def work(tx: Transaction) -> Done[None]:
-        is_new = channel_settings.test(tx, channel_id, context.now)
-        return Done(None, after=TESTED if is_new else {})
+        return Done(None, after=channel_settings.test(tx, channel_id, context.now))
 
     try:
         context.perform(Act.EDIT_ALERTS, context.about(), "", work)

@@ -81,7 +81,7 @@ RU = {
     "money.finding.poured_not_paid": "Приготовлен и не оплачен",
     "money.finding.goodwill": "Приготовлен, деньги вернули (все или часть)",
     "money.finding.stuck": "Заказ застрял",
-    "money.finding.hold_open": "Удержание не снято и не списано",
+    "money.finding.hold_open": "Удержание не снято, деньги не списаны",
     "money.finding.return_open": "Возврат открыт",
     "money.finding.nobody_to_ask": "Некого спросить",
     "money.finding.shop_gone": "Магазина больше нет",

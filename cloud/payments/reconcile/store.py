@@ -27,6 +27,8 @@ RETURN_AGAIN = timedelta(hours=6)
 """After a look that saw a return under way: of one made in the cabinet nobody else may ever hear the end."""
 RETURNS_FOLLOWED = timedelta(days=30)
 """Since the day was due; a return that has no end by then is with the person who was told of it."""
+LOOKED_FOR_AGAIN = timedelta(days=2)
+"""Since the day was due: as long it is looked at again, as often as for a return, for what could not be looked for."""
 ITSELF = "reconciliation"
 
 OF_ANY_DAY = frozenset({Kind.STUCK, Kind.HOLD_OPEN, Kind.RETURN_OPEN, Kind.NOBODY_TO_ASK})
@@ -179,4 +181,6 @@ def _next(row: Reconciliation, day: Day, look: Look, now: datetime) -> datetime 
         return now + TRY_AGAIN
     if look.mends and row.rounds <= MENDING_ROUNDS:
         return now + LOOK_AGAIN
-    return now + RETURN_AGAIN if look.has_open_return and now < day.due_at + RETURNS_FOLLOWED else None
+    follows_return = look.has_open_return and now < day.due_at + RETURNS_FOLLOWED
+    looks_again = look.not_looked_for and now < day.due_at + LOOKED_FOR_AGAIN
+    return now + RETURN_AGAIN if follows_return or looks_again else None

@@ -13,7 +13,7 @@ from cloud.alerts import channel_settings
 from cloud.alerts.channels.sender import NotNow, Refused, Why
 from cloud.alerts.models import IncidentRow
 from cloud.cli import main
-from tests.cloud.alerts.desk import Acting, Desk
+from tests.cloud.alerts.desk import GROUP, Acting, Desk
 from tests.cloud.worlds import DEVICE, SECRET_KEY
 
 
@@ -83,17 +83,20 @@ def test_no_more_tests_are_sent_than_an_hour_allows(sqlite_desk: Desk, monkeypat
 
 
 def test_a_broken_channel_is_tested_until_it_is_mended(sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Regression: the fifth refusal left it broken for an hour, however soon its server was right."""
-    monkeypatch.setattr(channel_settings, "TESTS_OF_A_CHANNEL", 1)
+    """Regression: the fifth refusal left it broken for an hour, however soon its server or its address was right."""
+    monkeypatch.setattr(channel_settings, "TESTS_OF_A_CHANNEL", 2)
+    monkeypatch.setattr(channel_settings, "TESTS_OF_A_BROKEN_CHANNEL", 3)
     channel, telegram = sqlite_desk.channel(), sqlite_desk.senders["telegram"]
     sqlite_desk.senders["telegram"] = Acting(lambda *_: Refused("no such chat"))
-    for _ in range(3):
-        assert alerts(sqlite_desk, "test", channel).exit_code == 0
+    for refused in (0, 0, 0, 0, 1):
+        assert alerts(sqlite_desk, "test", channel).exit_code == refused
         sqlite_desk.pass_time(30)
     sqlite_desk.senders["telegram"] = telegram
+    mended = channel_settings.ChannelTerms("telegram", "ours", GROUP)
+    sqlite_desk.world.database.transact(channel_settings.change, channel, mended)
     assert alerts(sqlite_desk, "test", channel).exit_code == 0
     sqlite_desk.pass_time(30)
-    assert sqlite_desk.broken(channel) == (None, "")
+    assert len(sqlite_desk.messages()) == 1
     assert alerts(sqlite_desk, "test", channel).exit_code == 1
 
 

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from cloud.alerts import channel_settings
+from cloud.alerts.channel_settings import TESTED
 from cloud.alerts.channels.sender import Delivered, NotNow, Why
 from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.loops import ALERTS_SLOTS
@@ -89,7 +90,7 @@ def test_an_owners_dead_channel_is_behind_his_living_one(sqlite_desk: Desk) -> N
 
 def test_a_second_press_finds_the_test_that_is_under_way(desk: Desk) -> None:
     channel, transact = desk.channel(), desk.world.database.transact
-    assert [transact(channel_settings.test, channel, desk.world.now) for _ in range(3)] == [True, False, False]
+    assert [transact(channel_settings.test, channel, desk.world.now) for _ in range(3)] == [TESTED, {}, {}]
     with desk.world.database.read() as session:
         assert [session.scalar(select(func.count()).select_from(each)) for each in (AlertMessage, OutboxRow)] == [1, 1]
     step(desk)

@@ -12,7 +12,7 @@ from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.reconcile import asking as reconcile_asking
 from cloud.payments.reconcile import shop as reconcile_shop
 from cloud.payments.reconcile.days import Day
-from cloud.payments.reconcile.store import TRY_AGAIN
+from cloud.payments.reconcile.store import LOOKED_FOR_AGAIN, TRY_AGAIN
 from cloud.payments.yookassa import client as yookassa
 from protocol.reasons import Result
 from simulator.yookassa.faults import Endpoint, FaultKind
@@ -200,6 +200,23 @@ def test_a_test_payment_in_a_live_shop_is_named_until_the_shop_says_otherwise(ti
     shops.answers = False
     assert "no_answer" not in kinds(reconciled(till)), "each payment of the day would be asked about again, for ever"
     assert [one.state for one in all_findings(till) if one.kind == "test_flag"] == ["open"]
+
+
+def test_a_shop_that_does_not_say_whether_it_is_a_test_is_asked_again_for_two_days(till: Till) -> None:
+    """Regression: the question failed once, and a test payment in a live shop was never named."""
+    sold(till)
+    till.shops = shops = OfAnotherKind(till.shops)  # type: ignore[assignment]  # stands in for the shops
+    shops.answers = False
+    day = today(till)
+    till.world.clock.now = day.due_at
+    assert kinds(report := reconciled(till, day)) == {}
+    assert report.row.next_at is not None
+    shops.answers = True
+    assert kinds(reconciled(till, day)) == {"test_flag": "open"}
+    shops.answers = False
+    till.world.clock.now = day.due_at + LOOKED_FOR_AGAIN
+    assert (report := reconciled(till, day)).row.complete
+    assert report.row.next_at is None
 
 
 @pytest.mark.both_databases
