@@ -78,6 +78,23 @@ def test_a_world_that_is_over_is_forgotten(workshop: Workshop, monkeypatch: pyte
     assert worlds[0]() is None
 
 
+def test_an_order_that_was_forgotten_before_it_was_begun_is_no_forgotten_drink(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: in one of two thousand worlds the judge looked for the moment it began, and fell."""
+    said: list[bool] = []
+    lived = World._run
+
+    def asked(world: World) -> None:
+        lived(world)
+        world.agents[0].machine.forgotten.add("taken")
+        said.append(world.nobody_remembers("taken"))
+
+    monkeypatch.setattr(World, "_run", asked)
+    workshop.tell(CALM_SEED)
+    assert said == [False]
+
+
 def test_questions_about_open_payments_wake_the_provider_no_more_often(workshop: Workshop) -> None:
     """Regression: an hour's questions were thousands of looks at the moment the payments expired (seed 1001)."""
     scheduler, shop = Scheduler(lambda _process, _where: None, lambda: None), fleet.SHOPS["north"]

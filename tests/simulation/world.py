@@ -282,8 +282,11 @@ class World:
         return self.mix.machine_lies or "cash" in self.mix.families
 
     def nobody_remembers(self, order_id: str) -> bool:
-        """The machine has forgotten the drink, and the folder it was written down in is gone: promise 6 ends here."""
-        agents = [agent for agent in self.agents if order_id in agent.machine.forgotten]
+        """The machine has forgotten the drink, and the folder it was written down in is gone: promise 6 ends here.
+
+        An order that the machine had taken and not begun when it forgot it is no drink.
+        """
+        agents = [agent for agent in self.agents if order_id in agent.machine.forgotten & agent.machine.begun_at.keys()]
         return any((agent.folder_exchanged_at or 0.0) > agent.machine.begun_at[order_id] for agent in agents)
 
     def cloud_of(self, process: Process) -> CloudProcess:
