@@ -14,6 +14,7 @@ COMMANDS = {
     "alerts": "cloud.commands.alerts",
     "apply": "cloud.commands.fleet",
     "approve": "cloud.commands.orders",
+    "archive": "cloud.commands.database",
     "at-risk": "cloud.commands.books",
     "backup": "cloud.backup.commands",
     "broker-file": "cloud.commands.broker",

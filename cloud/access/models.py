@@ -65,7 +65,7 @@ class Membership(Base):
 
 
 class LoginSession(Base):
-    """One browser that is logged in, or half: without `second_factor_at` only the second step is open to it."""
+    """One browser that is logged in, or half: without `complete_at` only the second step is open to it."""
 
     __tablename__ = "login_sessions"
     __table_args__ = (Index("ix_login_sessions_user_id", "user_id", "ended_at"),)
@@ -78,6 +78,8 @@ class LoginSession(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
     complete_at: Mapped[datetime | None] = mapped_column(default=None)
     """When the last step of logging in was taken."""
+    knows_passkeys: Mapped[bool | None] = mapped_column(default=None)
+    """True: the program that let the person in asks for passkeys. Programs from before them leave it empty."""
     confirmed_at: Mapped[datetime | None] = mapped_column(default=None)
     ended_at: Mapped[datetime | None] = mapped_column(default=None)
     address: Mapped[str] = mapped_column(String(64), default="")

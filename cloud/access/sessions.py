@@ -43,7 +43,8 @@ def begin(tx: Transaction, user: User, address: str, agent: str, now: datetime, 
     row = LoginSession(
         id=new_id(), user_id=user.id, token=hashed(token), created_at=now, seen_at=now,
         expires_at=now + (LIVES if complete else HALF_LIVES), complete_at=now if complete else None,
-        confirmed_at=now if complete else None, address=address[:64], agent=agent[:200],
+        confirmed_at=now if complete else None, knows_passkeys=True if complete else None,
+        address=address[:64], agent=agent[:200],
     )  # fmt: skip
     tx.session.add(row)
     return token
@@ -54,12 +55,14 @@ def complete(tx: Transaction, session_id: str, now: datetime) -> str:
     row = tx.session.get_one(LoginSession, session_id, with_for_update=True)
     token = new_token()
     row.token, row.complete_at, row.confirmed_at, row.expires_at = hashed(token), now, now, now + LIVES
+    row.knows_passkeys = True
     return token
 
 
 def confirm(tx: Transaction, session_id: str, now: datetime) -> None:
     """The person has shown again who he is."""
-    tx.session.get_one(LoginSession, session_id).confirmed_at = now
+    row = tx.session.get_one(LoginSession, session_id)
+    row.confirmed_at, row.knows_passkeys = now, True
 
 
 def find(session: Session, token: str, now: datetime) -> Seen | None:
@@ -74,7 +77,14 @@ def find(session: Session, token: str, now: datetime) -> Seen | None:
     is_over = row.ended_at is not None or row.expires_at <= now or now - row.seen_at > IDLE
     if is_over or user.disabled_at is not None:
         return None
-    return Seen(_person(session, row, user, now), row.complete_at is not None, now - row.seen_at >= SEEN_EVERY)
+    person = _person(session, row, user, now)
+    return Seen(person, _is_complete(row, user, person), now - row.seen_at >= SEEN_EVERY)
+
+
+def _is_complete(row: LoginSession, user: User, person: Person) -> bool:
+    """Whether every step that this user has was taken: a program from before passkeys asks for none."""
+    was_asked_all = row.knows_passkeys or bool(user.totp) or not person.has_passkey
+    return row.complete_at is not None and was_asked_all
 
 
 def again(session: Session, session_id: str, now: datetime) -> Person | None:

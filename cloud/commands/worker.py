@@ -24,13 +24,13 @@ def worker() -> None:
     """Everything in the background: payments, the broker, deadlines. No HTTP."""
     cloud = ready_made_in_time(settings_of_environ())
     ended = _asked_to_end()
-    watch, work = ChangeListener(cloud.database), Worker(cloud)
-    watch.start()
+    listener, work = ChangeListener(cloud.database), Worker(cloud)
+    listener.start()
     work.start()
     spare_what_stays()
     ended.wait()
     work.stop()
-    watch.stop()
+    listener.stop()
     cloud.close()
 
 

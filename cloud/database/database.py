@@ -5,6 +5,7 @@ Work with a key (an order's, a machine's) and work that nobody waits for is done
 statement does for many (`group_commit.py`).
 """
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
@@ -24,6 +25,8 @@ from cloud.database.notify import Notifier
 from cloud.database.transaction import Dispatchers, Transaction
 from cloud.database.wakeup import Wakeups
 
+log = logging.getLogger("cloud.database.database")
+
 T = TypeVar("T")
 PATIENCE_S = 0.1
 """How long work that nobody waits for may wait for more of its kind."""
@@ -32,7 +35,7 @@ SQLITE_PATIENCE_S = 0.02
 LOCKED_S = 1.0
 """So long a group waits for an order that somebody else holds; then each is written by itself, and that one fails."""
 AT_ONCE_S = 0.05
-"""So long a caller that has others to serve waits for a row that somebody holds."""
+"""So long a caller that has others to serve, or a group that has waited, waits for a row that somebody holds."""
 BESIDE_THE_POOL = 3
 """PostgreSQL connections for what is written together, two at once, and to hear notices."""
 
@@ -78,8 +81,10 @@ class Database:
             at_once = postgresql.begin_with_limits(AT_ONCE_S)
             self._at_once = self.engine.execution_options(**{postgresql.BEGIN: at_once})
             self.notifier = Notifier(self._by_itself)
-            grouping = postgresql.engine(self.url, 2, LOCKED_S)
-            self._together, in_groups = (GroupCommit(grouping, self.dispatchers, self._committed) for _ in range(2))
+            grouping, apart = postgresql.engine(self.url, 2, LOCKED_S), postgresql.lock_limit(AT_ONCE_S)
+            self._together, in_groups = (
+                GroupCommit(grouping, self.dispatchers, self._committed, apart) for _ in range(2)
+            )
         if patience_s is None:
             patience_s = SQLITE_PATIENCE_S if self.is_sqlite else PATIENCE_S
         self._deferred = DeferredWrites(in_groups, patience_s)
@@ -104,7 +109,8 @@ class Database:
         Whatever `work` raises undoes its changes and comes out here. `work` must do no I/O of its own.
 
         `key` names what it locks (`order_key`): it shares a transaction with all else that waits, done in the order of
-        the keys, so that no two groups wait for each other, and for one key in the order it came.
+        the keys, so that no two groups wait for each other, and for one key in the order it came. What many keys may
+        lock besides (a machine) is locked after all of them (`Transaction.at_the_end`).
         `deferred`: nobody waits for it; within the patience, and a future tells its end.
         `waits_for_locks=False`: raises `Held` at once where somebody else holds a row it needs.
         """
@@ -143,14 +149,14 @@ class Database:
     def _by_engine(self, engine: Engine, piece: Piece[T]) -> T:
         with engine.begin() as connection, closing(Transaction(connection, self.dispatchers)) as tx:
             result = piece.work(tx, *piece.args, **piece.named)
-            tx.write()
+            tx.finish()
         self._committed(tx)
         return result
 
     def _committed(self, tx: Transaction) -> None:
         """Do what was to follow, and wake whoever waits for what was done, here and in other processes."""
         for act in tx.acts:
-            act()
+            _do(act)
         if tx.topics:
             self.notify(tx.topics)
         for say in tx.lines:
@@ -206,3 +212,11 @@ class Database:
     def _make_folder(self) -> None:
         if self.url.database and self.url.database != ":memory:":
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _do(act: Callable[[], None]) -> None:
+    """It follows a commit that others may share: its failure is neither theirs nor the commit's."""
+    try:
+        act()
+    except Exception:
+        log.exception("what follows a commit failed")

@@ -45,11 +45,15 @@ _Finished = tuple[Sequence[Piece[Any]], Sequence[Any], Transaction]
 class GroupCommit:
     """One waiter commits for all that wait, in one transaction and one fsync, then wakes the first that came meanwhile.
 
-    `committed` is called with each committed transaction.
+    `committed` is called with each committed transaction. `apart`: said where each piece is done by itself, to limit
+    its waiting for locks: many that wait must not add up, with the locks of all others kept.
     """
 
-    def __init__(self, engine: Engine, dispatchers: Dispatchers, committed: Callable[[Transaction], None]) -> None:
+    def __init__(
+        self, engine: Engine, dispatchers: Dispatchers, committed: Callable[[Transaction], None], apart: str = ""
+    ) -> None:
         self.engine = engine
+        self._apart = apart
         self._dispatchers = dispatchers
         self._committed = committed
         self._lock = threading.Lock()
@@ -145,7 +149,7 @@ class GroupCommit:
                 keys = [piece.key for piece in pieces if piece.key]
                 with closing(Transaction(connection, self._dispatchers, keys)) as tx:
                     results = [piece.work(tx, *piece.args, **piece.named) for piece in pieces]
-                    tx.write()
+                    tx.finish()
                     finished.append((pieces, results, tx))
         return finished
 
@@ -154,11 +158,13 @@ class GroupCommit:
         finished: list[_Finished] = []
         try:
             with self.engine.connect() as connection, connection.begin():
+                if self._apart:
+                    connection.exec_driver_sql(self._apart)
                 for piece in chain.from_iterable(_sharing(group)):
                     try:
                         with connection.begin_nested(), closing(Transaction(connection, self._dispatchers)) as tx:
                             result = piece.work(tx, *piece.args, **piece.named)
-                            tx.write()
+                            tx.finish()
                     except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
                         piece.future.set_exception(error)
                     else:

@@ -47,24 +47,24 @@ class NotHeard(Exception):
 
 
 class ChangeListener:
-    """Rings this process's wakeups for what other processes commit."""
+    """Wakes this process's waiters for what other processes commit."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._stopping = threading.Event()
         notifier = database.notifier
         look = self._watch_sqlite if notifier is None else lambda: self._watch_postgresql(notifier)
-        self._thread = threading.Thread(target=look, name="watch", daemon=True)
+        self._thread = threading.Thread(target=look, name="database-listen", daemon=True)
         self._ask_time_at = 0.0
         self._has_complained = False
         self._hearing = threading.Event()
 
     def start(self) -> None:
-        """Begin watching."""
+        """Start listening."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End watching."""
+        """Stop listening."""
         self._stopping.set()
         self._thread.join(RECONNECT_S + LISTEN_SLICE_S + 1)
 
@@ -158,7 +158,7 @@ class _Proof:
     """Whether what is told in the database arrives at this connection. Raises `NotHeard`."""
 
     def __init__(self, notifier: Notifier, connection: postgresql.Unlimited) -> None:
-        self._notices = notifier
+        self._notifier = notifier
         self._connection = connection
         self._is_pooled = connection.is_pooled
         self._asked_at: float | None = None
@@ -167,7 +167,7 @@ class _Proof:
     def look(self) -> None:
         now = time.monotonic()
         if self._asked_at is None and now >= self._due_at:
-            self._notices.prove()
+            self._notifier.prove()
             self._asked_at = now
         elif self._asked_at is not None and now - self._asked_at > PROOF_WITHIN_S:
             with contextlib.suppress(psycopg.Error):

@@ -62,7 +62,7 @@ class Notifier:
 
     def _go_on(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="notices", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="database-notify", daemon=True)
             self._thread.start()
         self._changed.notify()
 

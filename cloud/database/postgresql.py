@@ -46,7 +46,8 @@ BEGIN = "begin"
 """Execution option: the words a transaction starts with."""
 STATEMENT_ALONE = ""
 """No BEGIN: the server commits each statement by itself."""
-_LOCK_NOT_AVAILABLE = "55P03"
+_LOCKED = frozenset({"55P03", "40P01"})
+"""Waited too long for a lock; the one of two that wait for each other which the server gave up."""
 _READ_ONLY = "25006"
 _NO_NUMBER_LEFT = "2200H"
 _CACHED_PLAN = "0A000"
@@ -217,8 +218,8 @@ def listener(url: URL) -> Limited:
 
 
 def is_locked(error: BaseException) -> bool:
-    """Whether work failed only because somebody else holds a row it needs."""
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
+    """Whether work failed only because somebody else holds a row it needs, perhaps while waiting for ours."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _LOCKED
 
 
 def is_away(error: BaseException) -> bool:
@@ -239,6 +240,11 @@ def is_out_of_numbers(error: BaseException) -> bool:
 def begin_with_limits(locked_s: float, begin: str = "BEGIN") -> str:
     """The words, as one message: a pooler hands on no settings at connecting, and keeps none beyond the transaction."""
     return "; ".join([begin, *_limits("SET LOCAL", locked_s)])
+
+
+def lock_limit(locked_s: float) -> str:
+    """The words for the rest of a transaction that waits no longer for each lock from now on."""
+    return _limits("SET LOCAL", locked_s)[0]
 
 
 def _limits(set_it: str, locked_s: float) -> list[str]:

@@ -19,15 +19,18 @@ from cloud.database.plain_rows import PlainRow, Row, class_of, table_of
 Values = tuple[Any, ...]
 
 
-class Question(Generic[Row]):
-    """Rows of one table by one column, in order, those of many keys at once; `asked` may select more beside them."""
+class RowsByKey(Generic[Row]):
+    """A prepared SELECT of one table's rows by one key column, in order: those of one key, or of many at once.
 
-    def __init__(self, kind: type[Row], asked: Select[Any], by: Column[str], *order_by: Column[Any]) -> None:
+    `statement` selects the table's columns; it may select more after them, which `PlainRows.read` returns beside each.
+    """
+
+    def __init__(self, kind: type[Row], statement: Select[Any], by: Column[str], *order_by: Column[Any]) -> None:
         self.row_class = class_of(kind)
         self.width = len(table_of(kind).columns)
-        asked = asked.order_by(by, *order_by)
+        statement = statement.order_by(by, *order_by)
         keys: BindParameter[Any] = bindparam("keys", expanding=True)
-        self.of_one, self.of_many = asked.where(by == bindparam("key")), asked.where(by.in_(keys))
+        self.of_one, self.of_many = statement.where(by == bindparam("key")), statement.where(by.in_(keys))
 
 
 @dataclass(frozen=True)
@@ -91,17 +94,17 @@ class PlainRows:
         """Each row that is in the database, and what it holds there."""
         self._new: list[tuple[Base, bool]] = []
 
-    def read(self, question: Question[Row], keys: Sequence[str]) -> list[tuple[Row, Sequence[Any]]]:
+    def read(self, by_key: RowsByKey[Row], keys: Sequence[str]) -> list[tuple[Row, Sequence[Any]]]:
         """Rows as the database holds them, and what is beside each."""
         if not keys:
             return []
         if len(keys) == 1:
-            answer = self._connection.execute(question.of_one, {"key": keys[0]})
+            answer = self._connection.execute(by_key.of_one, {"key": keys[0]})
         else:
             as_many = 1 << (len(keys) - 1).bit_length()  # few different statements, so that each stays prepared
             filled = [*keys, *[keys[-1]] * (as_many - len(keys))]
-            answer = self._connection.execute(question.of_many, {"keys": filled})
-        row_class, width = question.row_class, question.width
+            answer = self._connection.execute(by_key.of_many, {"keys": filled})
+        row_class, width = by_key.row_class, by_key.width
         found: list[tuple[Row, Sequence[Any]]] = [(row_class(*row[:width]), row[width:]) for row in answer.all()]
         storage = storage_of(row_class, self._connection.dialect)
         if storage.key:  # what is only ever added is not looked at again

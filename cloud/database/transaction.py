@@ -8,6 +8,7 @@ changed are written.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Executable, event
@@ -70,6 +71,7 @@ class Transaction:
         """Called, in this order and in this process, once this is committed."""
         self.lines: list[Callable[[], None]] = []
         """What is logged then, after all that somebody waits for."""
+        self._ends: list[tuple[str, Callable[[], object]]] = []
         self._session: WorkSession | None = None
         self._parts: dict[type, Any] = {}
 
@@ -96,8 +98,19 @@ class Transaction:
         """Wake all that wait for `topic`, in every process, once this is committed."""
         self.topics.add(topic)
 
+    def at_the_end(self, place: str, act: Callable[[], object]) -> None:
+        """Have `act` called before the commit, when all work that shares it is done; in the order of the places.
+
+        For rows that the work of many orders locks (their machines): each where the work comes to it, two who commit
+        many would wait for each other.
+        """
+        self._ends.append((place, act))
+
     def after_commit(self, act: Callable[[], None]) -> None:
-        """Have `act` called in this process once this is committed. It must return at once and not fail."""
+        """Have `act` called in this process once this is committed. It must return at once.
+
+        It asks no database, and should not fail; if it does, that is logged and all else that follows is done.
+        """
         self.acts.append(act)
 
     def log_after_commit(
@@ -105,6 +118,12 @@ class Transaction:
     ) -> None:
         """Log what this transaction did, once it is done: what is undone, or done again, is logged as it ended."""
         self.lines.append(partial(say, words, *parts, extra=extra))
+
+    def finish(self) -> None:
+        """Do what was left to the end, and write. Raises as `write` does."""
+        for _, act in sorted(self._ends, key=itemgetter(0)):
+            act()
+        self.write()
 
     def write(self) -> None:
         """Write what was changed and added so far. Raises `IntegrityError` for what the database will not hold."""

@@ -85,10 +85,10 @@ def _notices(database: Database) -> list[Finding]:
     """Programs on one SQLite file look at the file instead."""
     if database.is_sqlite:
         return []
-    watch = ChangeListener(database)
-    watch.start()
-    hears = watch.wait_hearing(NOTICE_WAIT_S)
-    watch.stop()
+    listener = ChangeListener(database)
+    listener.start()
+    hears = listener.wait_hearing(NOTICE_WAIT_S)
+    listener.stop()
     if hears:
         return [Finding(True, "the database carries notices between our programs")]
     words = "no notices come through this pooler: others' changes are found by looking each second, or by an address"

@@ -5,7 +5,7 @@ spells of presence and alerts are limited where they are written. docs/operation
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -84,15 +84,14 @@ ALL: tuple[Kept, ...] = (
 class Retention:
     """One per worker; two do no harm to each other."""
 
-    def __init__(self, database: Database, kinds: Sequence[Kept] = ALL) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._kinds = kinds
         self._news_place = 0
         """How far old notifications have been looked at since this worker began."""
 
     def step(self, now: datetime) -> datetime:
         """Remove some of each kind; when to go on."""
-        removed = {kept.table.__tablename__: self._database.transact(remove, kept, now) for kept in self._kinds}
+        removed = {kept.table.__tablename__: self._database.transact(remove, kept, now) for kept in ALL}
         place, gone = self._database.transact(old_news.let_go, self._news_place, now - QUARTER, BATCH)
         removed[StoredNotification.__tablename__] = gone
         told = {name: count for name, count in removed.items() if count}

@@ -1,10 +1,7 @@
 """The released tree beside this one: its programs on this schema, its agent on this wire, and the other way round."""
 
-import os
 import re
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -19,9 +16,9 @@ from cloud.alerts.models import AlertMessage, Channel
 from cloud.alerts.store import write
 from cloud.database.transaction import Transaction
 from cloud.migrations import migrate
+from tests import released
 from tests.cloud import migrated
 from tests.mosquitto import Mosquitto, a_mosquitto
-from tests.real_parts import missing
 from tests.shell import blocks, section
 from tests.system.promises import wait_kept
 from tests.system.restartable import Restartable
@@ -45,20 +42,12 @@ with database.read() as session:
     rows = session.scalars(select(IncidentRow).where(IncidentRow.merchant_id == "acme"))
     print(*sorted(incident_of(row).kind for row in rows))
 """
-RELEASED = (Path(__file__).parent / "released.txt").read_text().strip()
 
 
 @pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The released tree, out of the repository's history."""
-    tree = tmp_path_factory.mktemp("released")
-    packed = subprocess.run(
-        ["git", "archive", RELEASED, "agent", "cloud", "protocol"], cwd=ROOT, capture_output=True, check=False
-    )
-    if packed.returncode != 0:
-        missing(f"the released tree {RELEASED[:12]}: not in this clone's history (git fetch --unshallow)")
-    subprocess.run(["tar", "-x", "-C", tree], input=packed.stdout, check=True)
-    return tree
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The released one."""
+    return released.unpacked(tmp_path_factory.mktemp("released"))
 
 
 @pytest.fixture
@@ -79,10 +68,10 @@ def replaced(program: Restartable, tree: Path) -> None:
 
 
 @pytest.mark.parametrize("who", ["cloud", "agent"])
-def test_it_pours_beside_this_one(who: str, world: World, released: Path) -> None:
+def test_it_pours_beside_this_one(who: str, world: World, tree: Path) -> None:
     wait_kept(world, world.buy())
     program = world.worker if who == "cloud" else world.agent
-    replaced(program, released)
+    replaced(program, tree)
     world.wait_ready()
     world.wait_selling()
     assert wait_kept(world, world.buy()).status == "successful"
@@ -92,13 +81,13 @@ def test_it_pours_beside_this_one(who: str, world: World, released: Path) -> Non
     assert wait_kept(world, world.buy()).status == "successful"
 
 
-def test_it_works_on_a_schema_that_it_does_not_know(world: World, released: Path) -> None:
+def test_it_works_on_a_schema_that_it_does_not_know(world: World, tree: Path) -> None:
     world.worker.stop()
     with world.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE orders ADD COLUMN tomorrow VARCHAR(8)"))
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     world.database.engine.dispose()
-    world.worker._env["PYTHONPATH"] = str(released)
+    world.worker._env["PYTHONPATH"] = str(tree)
     world.worker.start()
     world.wait_ready()
     world.wait_selling()
@@ -106,7 +95,7 @@ def test_it_works_on_a_schema_that_it_does_not_know(world: World, released: Path
     assert world.worker.says("newer than this program")
 
 
-def test_it_looks_on_when_alerts_that_it_does_not_know_are_deleted(tmp_path: Path, released: Path) -> None:
+def test_it_looks_on_when_alerts_that_it_does_not_know_are_deleted(tmp_path: Path, tree: Path) -> None:
     """Regression: the statement of one kind's note left three others, and it could not look at all."""
     url, at = f"sqlite:///{tmp_path}/coffee.db", datetime.now(UTC)
 
@@ -124,12 +113,9 @@ def test_it_looks_on_when_alerts_that_it_does_not_know_are_deleted(tmp_path: Pat
     [statements] = blocks(section(UPGRADING, "In which order, and back"))
     with closing(sqlite3.connect(tmp_path / "coffee.db")) as by_hand:  # where no key is looked at
         by_hand.executescript(statements)
-    looked = subprocess.run(
-        [sys.executable, "-c", LOOK, url], env=os.environ | {"PYTHONPATH": str(released)}, cwd=tmp_path,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    looked = released.run(tree, LOOK, url)
     gone = set(re.findall(r"'(\w+)'", statements))
-    assert looked.stdout.split() == sorted(set(Kind) - set(gone)), looked.stderr
+    assert looked.split() == sorted(set(Kind) - set(gone))
     assert len(gone) < len(Kind) / 2, "what it does know stays"
     with migrated.opened(url) as database:
         migrate.upgrade(database)  # the newer program starts again

@@ -49,8 +49,6 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("broken_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("broken_why", sa.String(length=128), nullable=False),
-        sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("failing_why", sa.String(length=128), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alert_channels")),
     )
     op.create_index(op.f("ix_alert_channels_merchant_id"), "alert_channels", ["merchant_id"], unique=False)

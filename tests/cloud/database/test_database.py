@@ -44,7 +44,7 @@ def another(database: Database, database_url: str) -> Iterator[Database]:
     opened.close()
 
 
-def rung(ear: Waiter) -> bool:
+def woken(ear: Waiter) -> bool:
     return ear.wait(0)
 
 
@@ -105,25 +105,25 @@ def test_of_several_who_open_a_new_file_at_once_none_is_refused(tmp_path: Path, 
             wait.assert_called_once()
 
 
-def test_wake_ups_ring_only_after_the_commit(database: Database) -> None:
+def test_waiters_wake_only_after_the_commit(database: Database) -> None:
     heard_inside = []
 
     def work(tx: Transaction, ear: Waiter) -> None:
         tx.notify("news")
-        heard_inside.append(rung(ear))
+        heard_inside.append(woken(ear))
 
     with database.wakeups.waiter("news") as ear, database.wakeups.waiter("other") as other:
         database.transact(work, ear)
         assert heard_inside == [False]
-        assert rung(ear)
-        assert not rung(other)
+        assert woken(ear)
+        assert not woken(other)
 
 
-def test_undone_work_rings_nobody(database: Database) -> None:
+def test_undone_work_wakes_nobody(database: Database) -> None:
     with database.wakeups.waiter("news") as ear:
         with pytest.raises(Trouble):
             database.transact(add, "one", Trouble(), "news")
-        assert not rung(ear)
+        assert not woken(ear)
 
 
 def test_a_wake_up_finds_the_change_there(database: Database) -> None:
@@ -134,9 +134,9 @@ def test_a_wake_up_finds_the_change_there(database: Database) -> None:
 
 
 def test_another_processs_commit_wakes_this_one(database: Database, another: Database) -> None:
-    watch = ChangeListener(database)
+    listener = ChangeListener(database)
     with database.wakeups.waiter("news") as ear:
-        watch.start()
+        listener.start()
         try:
             number = iter(range(10_000))
 
@@ -144,10 +144,10 @@ def test_another_processs_commit_wakes_this_one(database: Database, another: Dat
                 another.transact(add, f"w{next(number)}", None, "news")
                 return ear.wait(0.2)
 
-            wait_until(lambda: ear.wait(0.2) or True, what="the watch's first look")
+            wait_until(lambda: ear.wait(0.2) or True, what="the listener's first look")
             wait_until(committed_elsewhere_and_heard, what="the other connection's wake-up")
         finally:
-            watch.stop()
+            listener.stop()
 
 
 @contextmanager
@@ -156,7 +156,7 @@ def listening(url: str) -> Iterator[tuple[Database, Callable[[], bool]]]:
     with closing(Database(url)) as here, closing(Database(url)) as there:
         Base.metadata.create_all(here.engine)
         numbers = iter(range(10_000))
-        watch = ChangeListener(here)
+        listener = ChangeListener(here)
 
         def is_heard() -> bool:
             with suppress(OperationalError):  # its own connections may have been broken as well
@@ -164,11 +164,11 @@ def listening(url: str) -> Iterator[tuple[Database, Callable[[], bool]]]:
             return ear.wait(0.2)
 
         with here.wakeups.waiter("news") as ear:
-            watch.start()
+            listener.start()
             try:
                 yield there, is_heard
             finally:
-                watch.stop()
+                listener.stop()
 
 
 def test_notices_go_on_after_every_connection_was_broken(postgres_url: str) -> None:
@@ -196,8 +196,8 @@ def test_a_real_other_process_wakes_this_one(database: Database, database_url: s
         "    database.transact(work, number)\n"
         "database.close()\n"
     )
-    watch = ChangeListener(database)
-    watch.start()
+    listener = ChangeListener(database)
+    listener.start()
     with subprocess.Popen(
         [sys.executable, "-c", program, database_url],
         stdin=subprocess.PIPE,
@@ -218,7 +218,7 @@ def test_a_real_other_process_wakes_this_one(database: Database, database_url: s
                 wait_until(lambda: any(name.startswith("other-") for name in names(database)), what="its row")
         finally:
             process.stdin.close()
-            watch.stop()
+            listener.stop()
 
 
 class Ours(DeclarativeBase):

@@ -177,18 +177,24 @@ def test_a_brokers_answer_that_cannot_be_stored_is_told_with_its_order_and_the_c
 
 
 def test_what_somebody_else_holds_stops_nothing_else(postgres_url: str, mocker: MockerFixture) -> None:
-    """An operator with an open transaction, say: whoever waits for that order fails, and comes again."""
+    """An operator with an open transaction, say: whoever waits for those orders fails, and comes again.
+
+    Regression: with each held one the group stood still a second longer, and kept all its locks.
+    """
     mocker.patch("cloud.database.database.LOCKED_S", 0.2)
+    held_ones, patience = [f"a{number}" for number in range(10)], list[object]()
 
     def touch(tx: Transaction, name: str) -> None:
+        patience.append(tx.connection.exec_driver_sql("SHOW lock_timeout").scalar())
         tx.session.execute(update(WorkerLife).where(WorkerLife.id == name).values(seen_at=NOON))
 
     with opened(postgres_url, FOR_EVER_S) as database, closing(Database(postgres_url)) as operators:
-        for name in ("a", "b"):
+        for name in (*held_ones, "b"):
             database.transact(add, name)
         with operators.engine.connect() as operator:
-            operator.execute(select(WorkerLife.id).where(WorkerLife.id == "a").with_for_update())
-            held, free = (database.transact(touch, name, key=name, deferred=True) for name in ("a", "b"))
+            operator.execute(select(WorkerLife.id).where(WorkerLife.id.in_(held_ones)).with_for_update())
+            *held, free = (database.transact(touch, name, key=name, deferred=True) for name in (*held_ones, "b"))
             database.close()
             assert free.exception(0) is None
-            assert "lock timeout" in str(held.exception(0))
+            assert all("lock timeout" in str(one.exception(0)) for one in held)
+    assert patience == ["200ms", *["50ms"] * 11], "together, and then each by itself"

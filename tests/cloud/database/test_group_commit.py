@@ -1,9 +1,10 @@
 """Work of several committed as one: each his own result or error, and nobody waits longer than he must."""
 
+import logging
 import signal
 import sqlite3
 import threading
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -107,6 +108,38 @@ def test_who_is_committed_does_not_wait_for_the_next_group(database: Database) -
             again.go_on.set()
         for end in ends:
             end.result(30)
+
+
+def test_what_follows_one_piece_and_fails_takes_nothing_from_the_others(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: who shared its commit was told that all had failed, and nobody was woken."""
+    waiting = database._together._waiting
+    before, followed = Stopping(), threading.Event()
+
+    def bad() -> None:
+        raise Trouble
+
+    def piece(tx: Transaction, name: str, act: Callable[[], None]) -> str:
+        tx.after_commit(act)
+        tx.notify(name)
+        tx.log_after_commit(logging.getLogger("cloud").warning, "%s is told", name, extra={})
+        return name
+
+    with ThreadPoolExecutor(3) as pool, database.wakeups.waiter("second") as ear:
+        begun = pool.submit(database.transact, before, key="before")
+        assert before.begun.wait(30)
+        ends = []
+        for name, act in (("first", bad), ("second", followed.set)):
+            ends.append(pool.submit(database.transact, piece, name, act, key=name))
+            wait_until(lambda: len(waiting) == len(ends), what="both in one group")
+        before.go_on.set()
+        assert [end.result(30) for end in ends] == ["first", "second"]
+        begun.result(30)
+        assert ear.wait(30)
+    assert followed.is_set()
+    assert "what follows a commit failed" in caplog.text
+    assert "second is told" in caplog.text
 
 
 @pytest.fixture

@@ -26,11 +26,10 @@ from cloud.database.transaction import Transaction
 from cloud.fleet.models import DeviceLive
 from cloud.operators import metrics
 from cloud.orders import carriers, making, outbox, sales_days
-from cloud.orders.at_risk import at_risk
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.locked_order import lock_order
 from cloud.orders.models import Order
-from cloud.orders.outbox import Claim
+from cloud.orders.outbox import Lease
 from cloud.orders.return_followup import ReturnFollowup
 from cloud.orders.tasks import Lane, Task
 from cloud.payments import due_calls
@@ -43,6 +42,7 @@ from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.ledger_view import ShopKey
 from cloud.payments.reconcile.models import DeviceCount
 from cloud.payments.status_poller import StatusPoller
+from tests.cloud.sums_at_risk import at_risk
 from tests.cloud.worlds import ACCOUNT, DEVICE, World
 
 GROWS = (
@@ -128,13 +128,13 @@ def the_money_at_risk(world: World, tx: Transaction) -> object:
 
 def claim(world: World, tx: Transaction) -> object:
     outbox.next_due(tx.session, Lane.PROVIDER)
-    return outbox.claim(tx, Lane.PROVIDER, world.now, Claim("till", 60.0))
+    return outbox.claim(tx, Lane.PROVIDER, world.now, Lease("till", 60.0))
 
 
 def calls_due(world: World, tx: Transaction) -> object:
     due_calls.waiting(tx.session, world.now)
     of = Waiting(SHOP.merchant_id, SHOP.scenario, SHOP.account_id, Priority.CREATE, 1, world.now, Task.CREATE.value)
-    return due_calls.claim(tx, of, world.now, Claim("till", 60.0))
+    return due_calls.claim(tx, of, world.now, Lease("till", 60.0))
 
 
 def questions_due(world: World, tx: Transaction) -> object:

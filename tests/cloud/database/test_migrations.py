@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from cloud.cli import main
 from cloud.database.database import Database
 from cloud.fleet.models import Device, Merchant
 from cloud.migrations import migrate
 from cloud.orders.models import Movement, Order, OrderChange, Payment
+from tests.cloud import migrated
+from tests.cloud.worlds import SECRET_KEY
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -151,6 +155,17 @@ def test_checks_name_what_is_missing(database: Database) -> None:
     problems = "\n".join(migrate.check(database))
     assert "uq_movements_once" in problems
     assert "movements does not refuse DELETE" in problems
+
+
+def test_the_command_says_what_no_revision_brings(tmp_path: Path) -> None:
+    """Regression: it said "up to date" of a database on which no program started."""
+    url = f"sqlite:///{tmp_path}/coffee.db"
+    with migrated.opened(url) as database, database.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE alert_channels DROP COLUMN failing_since"))
+    told = CliRunner().invoke(main, ["migrate"], env={"COFFEE_DATABASE_URL": url, "COFFEE_SECRET_KEY": SECRET_KEY})
+    assert told.exit_code == 1
+    assert "failing_since" in told.stderr
+    assert "up to date" not in told.output
 
 
 def test_migrating_again_changes_nothing(migrated_database: Database) -> None:
@@ -293,6 +308,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(database: Database
 def test_several_processes_may_migrate_at_once(database: Database, url: str) -> None:
     program = """
 import sys
+from cloud.cli import main
 from cloud.database.database import Database
 from cloud.migrations.migrate import check, upgrade
 database = Database(sys.argv[1])

@@ -2,6 +2,7 @@
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -59,6 +60,12 @@ def test_the_promise_is_written_with_the_migration(database: Database) -> None:
         written = connection.scalar(text("SELECT revision FROM oldest_program"))
     scripts = ScriptDirectory(str(migrate.FOLDER))
     assert written == older_programs.promised(scripts, "head")
+
+
+def test_the_last_revision_that_breaks_older_programs_is_named_where_operators_read() -> None:
+    last = older_programs.promised(ScriptDirectory(str(migrate.FOLDER)), "head")
+    notes = (Path(__file__).parents[3] / "docs" / "upgrading.md").read_text(encoding="utf-8")
+    assert f"(the last is {last}, of " in notes
 
 
 def test_a_missing_index_is_built_and_one_that_was_cut_off_is_built_again(database: Database) -> None:

@@ -74,8 +74,8 @@ def test_commits_elsewhere_are_heard_or_known_not_to_be(
     """A session that is lent for a transaction hears nothing, and that must not pass for quiet."""
     monkeypatch.setattr("cloud.database.listen.PROOF_WITHIN_S", 0.5)
     with closing(Database(pooled_url)) as there, pooled.wakeups.waiter("news") as ear:
-        watch = ChangeListener(pooled)
-        watch.start()
+        listener = ChangeListener(pooled)
+        listener.start()
         numbers = iter(range(10_000))
 
         def heard_or_told() -> bool:
@@ -85,7 +85,7 @@ def test_commits_elsewhere_are_heard_or_known_not_to_be(
         try:
             wait_until(heard_or_told, what="a notice, or word that none comes")
         finally:
-            watch.stop()
+            listener.stop()
 
 
 def test_notices_come_by_an_address_past_the_pooler(pooled_url: str, migrated_postgres_url: str) -> None:
@@ -94,8 +94,8 @@ def test_notices_come_by_an_address_past_the_pooler(pooled_url: str, migrated_po
         closing(Database(pooled_url)) as there,
         here.wakeups.waiter("news") as ear,
     ):
-        watch = ChangeListener(here)
-        watch.start()
+        listener = ChangeListener(here)
+        listener.start()
         numbers = iter(range(10_000))
 
         def is_heard() -> bool:
@@ -105,7 +105,7 @@ def test_notices_come_by_an_address_past_the_pooler(pooled_url: str, migrated_po
         try:
             wait_until(is_heard, what="a notice")
         finally:
-            watch.stop()
+            listener.stop()
 
 
 @pytest.mark.usefixtures("pgbouncer")

@@ -61,10 +61,10 @@ def test_of_several_hosts_the_one_that_takes_writes_is_used_and_heard(migrated_p
     many = url.set(host=None, port=None, query={**hosts, "target_session_attrs": "read-write"})
     with closing(Database(many.render_as_string(hide_password=False))) as database:
         database.transact(backend)
-        watch = ChangeListener(database)
-        watch.start()
-        assert watch.wait_hearing(30)
-        watch.stop()
+        listener = ChangeListener(database)
+        listener.start()
+        assert listener.wait_hearing(30)
+        listener.stop()
 
 
 def test_a_connection_used_a_moment_ago_is_used_again_as_it_is(

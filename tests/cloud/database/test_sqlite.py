@@ -26,20 +26,20 @@ def test_what_this_process_commits_to_a_sqlite_file_wakes_nobody_who_did_not_ask
             return looks[-1]
 
         here.changed_elsewhere = counted  # type: ignore[method-assign]  # to know when it has looked
-        watch = ChangeListener(here)
-        watch.start()
+        listener = ChangeListener(here)
+        listener.start()
         try:
-            assert watch.wait_hearing(30)
+            assert listener.wait_hearing(30)
             ear.wait(0)
             for number in range(5):
                 before = len(looks)
                 here.transact(add, f"h{number}", None, "own")
-                wait_until(lambda before=before: len(looks) > before, what="the watch to see it")  # type: ignore[misc]  # a default binds the loop's value
+                wait_until(lambda before=before: len(looks) > before, what="the listener to see it")  # type: ignore[misc]  # a default binds the loop's value
             assert not ear.wait(0)
             there.transact(add, "t")
             wait_until(lambda: ear.wait(0.1), what="the other's commit")
         finally:
-            watch.stop()
+            listener.stop()
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022])

@@ -1,18 +1,18 @@
-"""The wakeups: rings once for whoever listens, and forgets who has left."""
+"""The wakeups: wake whoever listens once, and forget who has left."""
 
 import threading
 
 from cloud.database.wakeup import Wakeups
 
 
-def test_a_ring_before_the_wait_is_not_lost() -> None:
+def test_a_wake_up_before_the_wait_is_not_lost() -> None:
     wakeups = Wakeups()
     with wakeups.waiter("news") as ear:
         wakeups.wake(["news"])
         assert ear.wait(0)
 
 
-def test_a_ring_is_heard_once() -> None:
+def test_a_wake_up_is_heard_once() -> None:
     wakeups = Wakeups()
     with wakeups.waiter("news") as ear:
         wakeups.wake(["news", "news"])

@@ -63,7 +63,7 @@ def test_they_go_on_where_32_bits_end(migrated_postgres_url: str) -> None:
 
 
 def _claim(database: Database) -> object:
-    return database.transact(outbox.claim, Lane.MQTT, START, outbox.Claim("courier", 60.0))
+    return database.transact(outbox.claim, Lane.MQTT, START, outbox.Lease("courier", 60.0))
 
 
 def _read(database: Database) -> object:
