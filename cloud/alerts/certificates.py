@@ -22,21 +22,21 @@ _PORTS = {HTTPS: 443, MQTTS: 8883}
 
 
 @dataclass(frozen=True)
-class Ends:
-    """What a look at all of them saw."""
+class CertificateCheck:
+    """What a look at all certificates saw."""
 
     soon: Sequence[Condition] = ()
     unread: Collection[str] = ()
     """Fingerprints of those it could not read, so that what was said of them is neither true nor over."""
 
 
-def watched(settings: Settings, now: datetime) -> Ends:
+def watched(settings: Settings, now: datetime) -> CertificateCheck:
     """The certificates of an installation: those the site and the brokers show, and those in our own files."""
     addresses = ",".join((settings.public_url, settings.mqtt_url, settings.machines_mqtt_url)).split(",")
     return ending(addresses, (settings.mqtt_cert,), (settings.mqtt_ca, settings.machines_mqtt_ca), now)
 
 
-def ending(addresses: Iterable[str], own: Iterable[str], trusted: Iterable[str], now: datetime) -> Ends:
+def ending(addresses: Iterable[str], own: Iterable[str], trusted: Iterable[str], now: datetime) -> CertificateCheck:
     """Those that end within two weeks. One that cannot be read, or an address that does not answer, says nothing new.
 
     `own` and `trusted` are files: of ours the first in each counts, of authorities the one that lasts longest.
@@ -56,7 +56,7 @@ def ending(addresses: Iterable[str], own: Iterable[str], trusted: Iterable[str],
         if end is not None and end - now <= ENDING_WITHIN
     ]
     unread = [name for name, end in ends.items() if end is None]
-    return Ends(soon, [fingerprint(PLATFORM, Kind.CERTIFICATE_ENDING, name[-128:]) for name in unread])
+    return CertificateCheck(soon, [fingerprint(PLATFORM, Kind.CERTIFICATE_ENDING, name[-128:]) for name in unread])
 
 
 def _end_of(file: str, chosen: Callable[[list[datetime]], datetime]) -> datetime | None:

@@ -3,7 +3,7 @@
 import secrets
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, time, timedelta
 from email.utils import parseaddr
 from typing import Any
@@ -22,7 +22,9 @@ from cloud.alerts.wording import SENTENCES
 from cloud.database import named_lock
 from cloud.database.due import SLACK
 from cloud.database.transaction import Transaction
+from cloud.fleet import zones
 from cloud.fleet.locked_secrets import LockedSecret
+from cloud.fleet.models import Merchant
 from cloud.fleet.vault import Vault
 
 KINDS = ("telegram", "max", "email", "webhook")
@@ -49,7 +51,8 @@ class ChannelTerms:
     name: str
     address: str
     language: str = "ru"
-    zone: str = "Europe/Moscow"
+    zone: str = ""
+    """Empty: that of its merchant's books."""
     least: str = Severity.NOTICE.value
     is_second: bool = False
     summary: bool = True
@@ -73,7 +76,7 @@ class ChannelTerms:
             raise ChannelWrong("quiet hours")
         try:
             ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ChannelWrong("zone") from error
 
 
@@ -106,6 +109,7 @@ def terms_from(told: Mapping[str, Any]) -> ChannelTerms:
 def _added(
     tx: Transaction, channel_id: str, merchant_id: str, terms: ChannelTerms, locked: str, now: datetime
 ) -> Channel:
+    terms = _in_a_zone(tx, merchant_id, terms)
     terms.check()
     if tx.session.query(Channel).filter(Channel.merchant_id == merchant_id).count() >= MOST_OF_A_MERCHANT:
         raise ChannelWrong("too many channels")
@@ -115,10 +119,19 @@ def _added(
     return channel
 
 
+def _in_a_zone(tx: Transaction, merchant_id: str, terms: ChannelTerms) -> ChannelTerms:
+    """Unless it names one: a merchant's channel tells the hours of its books, the platform's those of the market."""
+    if terms.zone:
+        return terms
+    merchant = tx.session.get(Merchant, merchant_id)
+    return replace(terms, zone=merchant.zone if merchant is not None else zones.DEFAULT)
+
+
 def change(tx: Transaction, channel_id: str, terms: ChannelTerms) -> None:
     """Set it up anew; its kind and its secret stay. Raises `ChannelWrong` and `LookupError`."""
-    terms.check()
     channel = of_id(tx, channel_id)
+    terms = _in_a_zone(tx, channel.merchant_id, terms)
+    terms.check()
     if channel.kind != terms.kind:
         raise ChannelWrong("kind")
     move(tx, channel, terms.address)

@@ -15,7 +15,7 @@ from cloud.alerts.models import AlertMessage, Channel
 from cloud.database.plain_rows import table_of
 from cloud.database.transaction import Transaction
 from cloud.orders import outbox
-from cloud.orders.outbox import IS_DUE, IS_FREE, IS_OPEN, Claim, OutboxRow
+from cloud.orders.outbox import IS_DUE, IS_FREE, IS_OPEN, Lease, OutboxRow
 from cloud.orders.tasks import Lane
 
 OF_A_CHANNEL, OF_A_FAILING_ONE = 2, 1
@@ -48,7 +48,7 @@ _share = case((_w.is_failing == 1, OF_A_FAILING_ONE), else_=OF_A_CHANNEL)
 _of_owner = func.row_number().over(partition_by=_owner, order_by=(_w.is_failing, _w.of_channel, _w.due_at, _w.id))
 _TURNS = (
     select(_w.id, _w.is_failing, _owner.label("owner"), _of_owner.label("of_owner"))
-    .where(_w.is_held == 0, _w.of_channel <= _share, _owner.not_in(_named("full")))
+    .where(_w.is_held == 0, _w.of_channel <= _share, _owner.not_in(_named("at_limit")))
     .where(func.coalesce(_w.channel_id, "").not_in(_named("enough")))
     .subquery("turns")
 )
@@ -77,12 +77,12 @@ class Served:
         return [channel_id for channel_id, number in self.letters.items() if number >= OF_A_CHANNEL]
 
 
-def claim(tx: Transaction, now: datetime, by: Claim, full: Collection[str], so_far: Served) -> Sequence[OutboxRow]:
-    """Take one due task of each owner who is not `full`; first of those who were not served in this step."""
-    left_out = {"full": list(full), "enough": so_far.enough(), "served": list(so_far.owners)}
+def claim(tx: Transaction, now: datetime, by: Lease, at_limit: Collection[str], so_far: Served) -> Sequence[OutboxRow]:
+    """Take one due task of each owner who is not `at_limit`; first of those who were not served in this step."""
+    left_out = {"at_limit": list(at_limit), "enough": so_far.enough(), "served": list(so_far.owners)}
     return outbox.claim_by(tx, _CLAIM, Lane.NOTIFY, now, by, **left_out)
 
 
-def claim_held(tx: Transaction, channel_id: str, now: datetime, by: Claim) -> Sequence[OutboxRow]:
+def claim_held(tx: Transaction, channel_id: str, now: datetime, by: Lease) -> Sequence[OutboxRow]:
     """Take what waited for the end of this channel's quiet hours."""
     return outbox.claim_by(tx, _CLAIM_HELD, Lane.NOTIFY, now, by, of_channel=channel_id)

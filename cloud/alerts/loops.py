@@ -12,7 +12,7 @@ from cloud.alerts.channels.sender import Sender
 from cloud.alerts.channels.signed_webhook import SignedWebhook
 from cloud.alerts.channels.telegram import Telegram
 from cloud.alerts.daily_summary import DailySummaries
-from cloud.alerts.delivery import Notifier
+from cloud.alerts.delivery import AlertSender
 from cloud.alerts.outside_watcher import OutsideWatcher
 from cloud.alerts.presses import Bot, MaxBot, Presses, TelegramBot
 from cloud.alerts.sendings import NOTIFY
@@ -37,7 +37,7 @@ def alert_loops(cloud: Cloud, pool: ThreadPool) -> list[Loop]:
         database, cloud.clients.unreadable, lambda: uuid.uuid4().hex,
         lambda now: certificates.watched(settings, now),
     )  # fmt: skip
-    notifier = Notifier(database, senders, vault, seal, console, cloud.owner, pool, cloud.clock)
+    sender = AlertSender(database, senders, vault, seal, console, cloud.owner, pool, cloud.clock)
     steps: dict[str, Steps] = {
         "alerts": watch, "usual-weeks": UsualWeeks(database), "summaries": DailySummaries(database, console),
     }  # fmt: skip
@@ -45,7 +45,7 @@ def alert_loops(cloud: Cloud, pool: ThreadPool) -> list[Loop]:
     if settings.watcher_url:
         steps["watcher"] = OutsideWatcher(database, settings.watcher_url, Http())
     return [
-        Loop("notify", notifier, database.wakeups, NOTIFY, cloud.clock),
+        Loop("notify", sender, database.wakeups, NOTIFY, cloud.clock),
         *(Loop(name, each, database.wakeups, None, cloud.clock) for name, each in steps.items()),
     ]
 

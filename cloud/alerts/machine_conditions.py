@@ -139,14 +139,18 @@ def silent_machines(session: Session, now: datetime) -> list[Condition]:
     One that was told of stays so until it sells, however long ago its last sale and its usual week are.
     """
     usual: dict[str, dict[int, float]] = {}
-    for device_uuid, hour, cups in session.execute(select(UsualHour.device_uuid, UsualHour.hour, UsualHour.cups)):
+    counted_in: dict[str, str] = {}
+    hours = select(UsualHour.device_uuid, UsualHour.hour, UsualHour.cups, UsualHour.zone)
+    for device_uuid, hour, cups, name in session.execute(hours):
         usual.setdefault(device_uuid, {})[hour] = cups
+        counted_in[device_uuid] = name
     told = {row.subject: row for row in session.scalars(select(IncidentRow).where(_TOLD_SILENT))}
     sold = _last_sales(session, {*usual, *told}, now)
     found = []
     for device in _ready(_devices(session, {*told, *sold}), session):
         row, last = told.get(device.device_uuid), sold.get(device.device_uuid)
-        week = UsualWeek(usual.get(device.device_uuid, {}), zone(device.zone))
+        its_zone = zone(counted_in.get(device.device_uuid) or device.zone)
+        week = UsualWeek(usual.get(device.device_uuid, {}), its_zone)
         if row is not None and (last is None or last <= row.since):
             found.append(_of(device, Kind.NO_SALES, row.since, cups_a_day=row.facts["cups_a_day"]))
         elif (

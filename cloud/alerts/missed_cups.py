@@ -23,7 +23,7 @@ _LONGEST_LOOK = timedelta(days=14)
 
 @dataclass(frozen=True)
 class UsualWeek:
-    """Cups this machine sells in an hour of its week, Monday 00:00 first, in its own zone."""
+    """Cups this machine sells in an hour of its week, Monday 00:00 first, in the zone they are counted in."""
 
     cups: Mapping[int, float]
     zone: ZoneInfo

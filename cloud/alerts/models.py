@@ -90,7 +90,7 @@ class Channel(Base):
     broken_why: Mapped[str] = mapped_column(String(128), default="")
     failing_since: Mapped[datetime | None] = mapped_column(default=None)
     """Every attempt since then has failed, though none for good: more are made."""
-    failing_why: Mapped[str] = mapped_column(String(128), default="")
+    failing_why: Mapped[str] = mapped_column(String(128), default="", server_default="")
 
     def works_again(self) -> None:
         """Nothing is known against it any more."""
@@ -185,6 +185,8 @@ class UsualHour(Base):
     device_uuid: Mapped[str] = mapped_column(ForeignKey("devices.device_uuid"), primary_key=True)
     hour: Mapped[int] = mapped_column(Integer, primary_key=True)
     cups: Mapped[float] = mapped_column(Float)
+    zone: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    """In which the hours are counted. Empty, from programs before: the machine's."""
 
 
 class DailySummary(Base):

@@ -19,7 +19,8 @@ class QuietHours:
         if not self._holds(local.time()):
             return None
         day = local.date() + timedelta(days=self.begin > self.end and local.time() >= self.begin)
-        return datetime.combine(day, self.end, self.zone).astimezone(now.tzinfo)
+        end = datetime.combine(day, self.end, self.zone).replace(fold=local.fold)  # of the hour that clocks repeat
+        return end.astimezone(now.tzinfo)
 
     def _holds(self, at: time) -> bool:
         if self.begin <= self.end:

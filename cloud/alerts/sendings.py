@@ -99,7 +99,7 @@ def drop(tx: Transaction, key: str, now: datetime) -> None:
     _change(tx, key, settled_at=now, verdict=WITHDRAWN, claimed_by="", claimed_until=None)
 
 
-def put_off(tx: Transaction, message: AlertMessage, key: str, due_at: datetime, why: str, *, undone: bool) -> None:
+def reschedule(tx: Transaction, message: AlertMessage, key: str, due_at: datetime, why: str, *, undone: bool) -> None:
     """Again at `due_at`; `undone`: the attempt certainly did nothing."""
     _change(
         tx, key, due_at=due_at, claimed_by="", claimed_until=None, last_error=why[:255],

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import and_, or_, select, text
 from sqlalchemy.orm import Session
@@ -14,6 +13,7 @@ from cloud.alerts.kinds import OF_A_MACHINE, Kind, Severity
 from cloud.alerts.models import END_UNTOLD, AlertMessage, Channel, IncidentRow, Mute
 from cloud.alerts.quiet_hours import QuietHours
 from cloud.alerts.telling import Listener, SentMessage, Word
+from cloud.fleet.zones import zone
 
 EDITS = frozenset({"telegram", "max", "webhook"})
 """Kinds of channels that change what they have sent; a program that is called is told of each change."""
@@ -78,7 +78,7 @@ def listener_of(channel: Channel) -> Listener:
     """What a channel wants to hear."""
     quiet = None
     if channel.quiet_begin is not None and channel.quiet_end is not None:
-        quiet = QuietHours(channel.quiet_begin, channel.quiet_end, ZoneInfo(channel.zone))
+        quiet = QuietHours(channel.quiet_begin, channel.quiet_end, zone(channel.zone))
     return Listener(
         channel.merchant_id, Severity(channel.least), channel.kind in EDITS, channel.is_second, quiet, channel.pierces
     )

@@ -47,7 +47,8 @@ def refresh(tx: Transaction, device: Device, now: datetime) -> None:
     tx.session.execute(delete(UsualHour).where(UsualHour.device_uuid == device.device_uuid))
     week = usual_week(sold, zone(device.zone), now)
     if week:
-        rows = [{"device_uuid": device.device_uuid, "hour": hour, "cups": cups} for hour, cups in week.items()]
+        of = {"device_uuid": device.device_uuid, "zone": device.zone}
+        rows = [{**of, "hour": hour, "cups": cups} for hour, cups in week.items()]
         tx.session.execute(insert(UsualHour), rows)
 
 

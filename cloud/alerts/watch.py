@@ -6,14 +6,15 @@ One worker looks at a time. What it saw, what it made of it and what is to be se
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from cloud.alerts import machine_conditions, money_conditions, platform_conditions, turns
-from cloud.alerts.certificates import Ends
+from cloud.alerts.certificates import CertificateCheck
 from cloud.alerts.crowd import crowd, members_of
 from cloud.alerts.forgetting import forget
 from cloud.alerts.incident import Condition, Incident, State, advance, begun, fingerprint, is_over
@@ -50,11 +51,30 @@ class _Round:
 
     every: timedelta
     looks: Sequence[Look]
-    seen: Sequence[Condition] = ()
+    seen: dict[Look, Sequence[Condition]] = field(default_factory=dict)
     at: datetime | None = None
 
     def is_due(self, now: datetime) -> bool:
         return self.at is None or not self.at <= now < self.at + self.every
+
+    def look(self, session: Session, now: datetime) -> None:
+        """One that fails leaves the others alone, and what it saw last stands.
+
+        Raises what the database raises; the round is then looked at anew.
+        """
+        for look in self.looks:
+            try:
+                self.seen[look] = look(session, now)
+            except SQLAlchemyError:
+                raise
+            except Exception:  # one row that nobody foresaw must not keep all other troubles untold
+                log.exception("looking for %s failed", look.__name__)
+        self.at = now
+
+    @property
+    def is_blind(self) -> bool:
+        """One of its looks has not seen anything yet."""
+        return any(look not in self.seen for look in self.looks)
 
 
 def _rounds(unreadable: money_conditions.Unreadable) -> list[_Round]:
@@ -88,7 +108,7 @@ class IncidentWatch:
 
     def __init__(
         self, database: Database, unreadable: money_conditions.Unreadable, new_id: Callable[[], str],
-        certificates: Callable[[datetime], Ends] = lambda _: Ends(),
+        certificates: Callable[[datetime], CertificateCheck] = lambda _: CertificateCheck(),
     ) -> None:  # fmt: skip
         self._database = database
         self._new_id = new_id
@@ -96,24 +116,24 @@ class IncidentWatch:
         self._certificates = certificates
         self._last_swept: datetime | None = None
         self._outside = _Round(timedelta(hours=1), ())
-        self._unread: Collection[str] = ()
+        self._certificate_check = CertificateCheck()
 
     def step(self, now: datetime) -> datetime:
         """One look. Raises what the database raises."""
         with self._database.read() as session:
             for one in self._rounds:
                 if one.is_due(now):
-                    one.seen, one.at = [found for look in one.looks for found in look(session, now)], now
-        conditions = [*self._seen_outside(now), *(found for one in self._rounds for found in one.seen)]
+                    one.look(session, now)
+        seen = [found for one in self._rounds for some in one.seen.values() for found in some]
+        conditions = [*self._seen_outside(now), *seen]
         self._database.transact(self._judge, conditions, now)
         return now + EVERY
 
     def _seen_outside(self, now: datetime) -> Sequence[Condition]:
         """Ask without holding a database connection: the other side may take its time."""
         if self._outside.is_due(now):
-            ends = self._certificates(now)
-            self._outside.seen, self._outside.at, self._unread = ends.soon, now, ends.unread
-        return self._outside.seen
+            self._certificate_check, self._outside.at = self._certificates(now), now
+        return self._certificate_check.soon
 
     def _judge(self, tx: Transaction, conditions: Sequence[Condition], now: datetime) -> None:
         if not turns.is_alone(tx) and not turns.take(tx, NAME, EVERY / 2, now):
@@ -134,11 +154,12 @@ class IncidentWatch:
 
     def _advanced(self, known: Mapping[str, Incident], wrong: Mapping[str, Condition], now: datetime) -> list[Incident]:
         larger_ones = _lasting_of_the_platform(known.values())
+        is_blind = any(one.is_blind for one in self._rounds)
         incidents = []
         for name in sorted({*known, *wrong}):
             incident = known.get(name) or begun(wrong[name], self._new_id(), now)
             is_inhibited = any(_explains(larger, incident) for larger in larger_ones)
-            is_hidden = is_inhibited or (incident.present and name in self._unread)
+            is_hidden = is_inhibited or (incident.present and (is_blind or name in self._certificate_check.unread))
             if is_hidden and name not in wrong:
                 incidents.append(incident)  # it cannot be seen now whether it is over
                 continue

@@ -103,6 +103,10 @@ def _said_of(error: DBAPIError) -> str:
     return f"the database does not answer ({type(error.orig).__name__})" if is_away(error) else "a step failed"
 
 
+class PoolClosed(Exception):
+    """Its threads take nothing more: this process ends."""
+
+
 class ThreadPool:
     """Threads for blocking calls, `size` slots at most. `size` 0 does everything in the caller's thread, in order.
 
@@ -116,6 +120,7 @@ class ThreadPool:
         self._name = name
         self._freed = freed
         self._lock = threading.Lock()
+        self._is_closed = False
         self.size = size or 1
         self._busy = 0
 
@@ -126,18 +131,23 @@ class ThreadPool:
             return self.size - self._busy
 
     def submit(self, work: Callable[[], None]) -> None:
-        """Have it done; what it raises is logged here and nowhere else."""
+        """Have it done; what it raises is logged here and nowhere else. Raises `PoolClosed`."""
         with self._lock:
+            if self._is_closed:
+                raise PoolClosed(self._name)
             self._busy += 1
-        if self._pool is None:
-            self._run(work)
-        else:
-            self._pool.submit(self._run, work)
+            if self._pool is not None:
+                self._pool.submit(self._run, work)
+                return
+        self._run(work)
 
     def close(self) -> None:
         """Let the threads finish what they were given; they take nothing more."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
+        if self._pool is None:
+            return
+        with self._lock:
+            self._is_closed = True
+        self._pool.shutdown(wait=True)
 
     def _run(self, work: Callable[[], None]) -> None:
         try:

@@ -18,7 +18,6 @@ from cloud.console.alerts import readers
 from cloud.console.alerts.readers import CHANNEL
 from cloud.console.alerts.routes import section
 from cloud.console.shell.request_context import Done, RequestContext
-from cloud.console.shell.texts import DEFAULT_ZONE
 from cloud.database.transaction import Transaction
 from cloud.fleet.vault import Vault
 
@@ -140,7 +139,7 @@ def _terms(kind: str = "") -> ChannelTerms:
     form = request.form
     return ChannelTerms(
         kind or form.get("kind", ""), form.get("name", "").strip(), form.get("address", "").strip(),
-        form.get("language", "ru"), form.get("zone", DEFAULT_ZONE.key), form.get("least", Severity.NOTICE.value),
+        form.get("language", "ru"), form.get("zone", "").strip(), form.get("least", Severity.NOTICE.value),
         form.get("is_second") == "1", form.get("summary", "1") == "1", _time(form.get("quiet_begin", "")),
         _time(form.get("quiet_end", "")), form.get("pierces", "1") == "1",
     )  # fmt: skip

@@ -20,7 +20,7 @@ from cloud.alerts.channels.sender import Address, Letter, Sender
 from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.channels.signed_webhook import SignedWebhook
 from cloud.alerts.channels.telegram import Telegram
-from cloud.alerts.delivery import Notifier
+from cloud.alerts.delivery import AlertSender
 from cloud.alerts.models import Channel, Delivery, IncidentRow
 from cloud.alerts.presses import MaxBot, Presses, TelegramBot
 from cloud.alerts.watch import IncidentWatch
@@ -57,7 +57,7 @@ class Desk:
         }
         seal, console = ButtonSeal(SECRET_KEY), "https://coffee.example/console"
         self.watch = IncidentWatch(self.world.database, tuple, lambda: f"{next(self.ids):032x}")
-        self.notifier = Notifier(
+        self.alert_sender = AlertSender(
             self.world.database,
             self.senders,
             self.world.vault,
@@ -93,7 +93,7 @@ class Desk:
         while self.world.now < until:
             now = self.world.clock.advance(min(every, (until - self.world.now).total_seconds()))
             self.watch.step(now)
-            self.notifier.step(now)
+            self.alert_sender.step(now)
 
     def presence(self, device: str, *, online: bool) -> None:
         """A machine comes or goes."""

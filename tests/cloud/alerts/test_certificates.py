@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cloud.alerts import certificates
-from cloud.alerts.certificates import Ends
+from cloud.alerts.certificates import CertificateCheck
 from cloud.settings import Settings
 from tests.certificates import Authority
 from tests.cloud.worlds import SECRET_KEY
@@ -40,13 +40,13 @@ def test_a_certificate_that_ends_is_told_two_weeks_before(tmp_path: Path) -> Non
     now = datetime.now(UTC)
     with a_tls_server(certificate, key, 2) as address:
         addresses, files = [f"https://{address}"], (str(certificate), "", str(tmp_path / "no file"))
-        ends = certificates.ending(addresses, files, (), now)
-        assert [each.subject for each in ends.soon] == [str(certificate)[-128:], "127.0.0.1"]
-        assert [name.rpartition("/")[2] for name in ends.unread] == ["no file"]
+        check = certificates.ending(addresses, files, (), now)
+        assert [each.subject for each in check.soon] == [str(certificate)[-128:], "127.0.0.1"]
+        assert [name.rpartition("/")[2] for name in check.unread] == ["no file"]
         assert certificates.ending(addresses, files, (), now - timedelta(days=15)).soon == []
     not_listening = certificates.ending(addresses, (), (), now)
-    assert (not_listening.soon, not_listening.unread) == ([], [ends.soon[1].fingerprint])
-    assert certificates.ending(["http://127.0.0.1:1", "mqtt://127.0.0.1", ""], (), (), now) == Ends([], [])
+    assert (not_listening.soon, not_listening.unread) == ([], [check.soon[1].fingerprint])
+    assert certificates.ending(["http://127.0.0.1:1", "mqtt://127.0.0.1", ""], (), (), now) == CertificateCheck([], [])
 
 
 def test_the_door_that_all_machines_come_by_is_watched_and_whom_they_trust(tmp_path: Path) -> None:

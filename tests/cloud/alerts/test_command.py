@@ -11,8 +11,9 @@ from cloud.access.journal import Author, Entry, Subject, record
 from cloud.access.models import JournalRow
 from cloud.alerts import channel_settings
 from cloud.alerts.channels.sender import NotNow, Refused, Why
-from cloud.alerts.models import IncidentRow
+from cloud.alerts.models import Channel, IncidentRow
 from cloud.cli import main
+from cloud.fleet.models import Merchant
 from tests.cloud.alerts.desk import GROUP, Acting, Desk
 from tests.cloud.worlds import DEVICE, SECRET_KEY
 
@@ -47,6 +48,20 @@ def test_what_a_newer_program_tells_of_is_left_out(sqlite_desk: Desk) -> None:
     assert (told.exit_code, told.output) == (0, "")
     told = alerts(sqlite_desk, "acknowledge", incident, "--by", "anna")
     assert (told.exit_code, told.output) == (1, f"there is none of this id: {incident}\n")
+
+
+def test_a_channel_tells_the_hours_of_its_merchants_books(sqlite_desk: Desk) -> None:
+    """Regression: Moscow's, wherever the merchant is."""
+    desk = sqlite_desk  # it is noon in Moscow
+    desk.world.database.transact(lambda tx: tx.session.execute(update(Merchant).values(zone="Asia/Vladivostok")))
+    alerts(desk, "add", "north", "email", "ops@example.org")
+    platforms = alerts(desk, "add", "platform", "email", "we@example.org").output.split()[1]
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(160)
+    [message] = desk.messages("ops@example.org")
+    assert "19:00" in message.text
+    with desk.world.database.read() as session:
+        assert session.get_one(Channel, platforms).zone == "Europe/Moscow"
 
 
 def test_each_act_is_in_the_journal(sqlite_desk: Desk) -> None:

@@ -1,6 +1,6 @@
 """What each rule sees, out of a real database: sales, money, our own service; and the morning's summary."""
 
-from datetime import timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import delete, update
 
 from cloud.alerts import machine_conditions, money_conditions, platform_conditions, usual_weeks
-from cloud.alerts.daily_summary import DailySummaries
 from cloud.alerts.incident import Condition
 from cloud.alerts.kinds import PLATFORM, Kind
 from cloud.alerts.watch import Look
@@ -19,7 +18,6 @@ from cloud.fleet import closing, machine_events
 from cloud.fleet.models import Credential, Device, Merchant
 from cloud.orders.models import Order, Payment
 from cloud.orders.operator_actions import give_back
-from cloud.orders.sales_days import roll_up
 from protocol.messages import Event
 from protocol.reasons import Result, Spout
 from tests.cloud.alerts.desk import GROUP, Desk
@@ -31,21 +29,21 @@ def _seen(world: World, look: Look) -> list[Condition]:
         return look(session, world.now)
 
 
-def _pour(world: World) -> str:
+def pour(world: World) -> str:
     order_id = world.pay(account=ONE_STAGE)
     world.accept(order_id)
     world.report(order_id, Result.DONE, out=Spout.FULL)
     return order_id
 
 
-def _fail(world: World) -> str:
+def fail(world: World) -> str:
     order_id = world.pay(account=ONE_STAGE)
     world.report(order_id, Result.REJECTED, "no_water", Spout.NONE)
     return order_id
 
 
 def test_a_paid_drink_that_was_not_made(world: World) -> None:
-    _fail(world)
+    fail(world)
     [seen] = _seen(world, machine_conditions.drinks_not_made)
     assert (seen.kind, seen.subject, seen.facts["drinks"]) == (Kind.MAKE_FAILED, DEVICE, 1)
     world.wait(16 * 60)
@@ -61,17 +59,19 @@ def test_what_was_taken_out_of_sale_by_itself(world: World) -> None:
 
 def test_too_many_failures_in_a_day(world: World) -> None:
     for _ in range(8):
-        _pour(world)
-    _fail(world)
+        pour(world)
+    fail(world)
     assert _seen(world, machine_conditions.failure_rates) == []
-    _fail(world)
+    fail(world)
     [seen] = _seen(world, machine_conditions.failure_rates)
     assert (seen.facts["percent"], seen.facts["drinks"]) == (20, 10)
 
 
-def _sold_daily(world: World) -> None:
-    """Eight cups a day for eight weeks until now."""
-    sold_at = [world.now - timedelta(days=day, hours=-hour) for day in range(1, 57) for hour in range(8)]
+def _sold_daily(world: World, until: datetime | None = None, an_hour: int = 1) -> None:
+    """Each day's cups of eight hours, for the eight weeks until then, or until now."""
+    hours = range(8 * an_hour)
+    first = [(until or world.now) - timedelta(days=day) for day in range(1, 57)]
+    sold_at = [each + timedelta(hours=cup // an_hour) for each in first for cup in hours]
 
     def history(tx: Transaction) -> None:
         for number, at in enumerate(sold_at):
@@ -97,6 +97,18 @@ def test_a_machine_that_sells_nothing_at_its_hours(world: World) -> None:
     world.wait(2 * 86400)
     [seen] = _seen(world, machine_conditions.silent_machines)
     assert (seen.kind, seen.subject, seen.facts["cups_a_day"]) == (Kind.NO_SALES, DEVICE, 8)
+
+
+def test_a_machine_that_got_another_zone_is_judged_by_the_hours_it_sold_at(sqlite_world: World) -> None:
+    """Regression: until its week was counted anew, it was to sell in the night of its new zone."""
+    world, east = sqlite_world, ZoneInfo("Asia/Vladivostok")
+    today = world.now.astimezone(east).date()
+    _sold_daily(world, datetime.combine(today + timedelta(days=1), time(10), east), an_hour=10)
+    world.database.transact(lambda tx: tx.session.execute(update(Device).values(zone=east.key)))
+    for hour, is_silent in ((6, False), (13, True)):
+        at = datetime.combine(today + timedelta(days=1), time(hour), east)
+        world.wait((at - world.now).total_seconds())
+        assert _is_silent(world) is is_silent
 
 
 def test_a_machine_that_cannot_sell_is_not_called_silent(desk: Desk) -> None:
@@ -153,7 +165,7 @@ def test_a_short_history_is_no_usual_week(world: World) -> None:
 
 
 def test_money_that_waits_and_returns_that_hang(world: World) -> None:
-    _fail(world)
+    fail(world)
     assert _seen(world, money_conditions.money_at_risk) == []
     world.wait(3700)
     [seen] = _seen(world, money_conditions.money_at_risk)
@@ -179,7 +191,7 @@ def test_a_hold_that_is_not_taken(world: World) -> None:
 
 def test_a_return_of_an_old_drink_does_not_hang_the_moment_it_is_asked_for(world: World) -> None:
     """Regression: it was as old as its drink."""
-    order_id = _pour(world)
+    order_id = pour(world)
     world.wait(2 * 86400)
     decided_at = world.now
     world.database.transact(give_back, order_id, None, "op@example.org", "sour", decided_at)
@@ -295,6 +307,12 @@ def test_a_contract_that_ends(world: World) -> None:
     assert (seen.kind, seen.facts["last_day"]) == (Kind.VALIDITY_ENDING, ends.isoformat())
 
 
+def test_a_contract_that_ended_in_no_known_year_is_one_that_ends(world: World) -> None:
+    """Regression: two weeks before year 1 there is no day, and no alert of anybody was told any more."""
+    world.database.transact(lambda tx: tx.session.execute(update(Merchant).values(valid_until=date.min)))
+    assert [each.facts["last_day"] for each in _seen(world, money_conditions.ending_contracts)] == ["0001-01-01"]
+
+
 def test_a_clock_is_wrong_until_it_is_right(world: World) -> None:
     for number, (what, wrong) in enumerate([("clock_wrong", True), ("clock_right", False), ("clock_wrong", True)]):
         said = Event(message_id=f"e{number}", at=world.now, what=what)
@@ -346,44 +364,3 @@ def test_a_blip_of_our_own_holds_nothing_up(sqlite_desk: Desk) -> None:
     desk.presence(DEVICE, online=False)
     desk.pass_time(150)
     assert len(desk.messages()) == 1
-
-
-def _next_morning(desk: Desk) -> list[str]:
-    """The lines of the one summary."""
-    desk.world.database.transact(roll_up)
-    summaries = DailySummaries(desk.world.database, "https://c.example/console")
-    summaries.step(desk.world.clock.advance(86400 - 3 * 3600 - 60))
-    for _ in range(3):
-        summaries.step(desk.world.clock.advance(60))
-        desk.notifier.step(desk.world.clock.advance(10))
-    [summary] = desk.messages()
-    return summary.text.splitlines()
-
-
-def test_the_morning_is_summed_up_once_also_when_all_is_well(desk: Desk) -> None:
-    desk.channel()
-    desk.channel("email", "quiet@example.org", summary=False)
-    for _ in range(2):
-        _pour(desk.world)
-    desk.world.refunded(desk.world.payment(_fail(desk.world)).id)
-    assert _next_morning(desk) == [
-        "Итоги дня 02.03", "",
-        "Чашек: 2, на 358,00\u00a0₽. Неделей раньше: 0, на 0,00\u00a0₽.",
-        "Возвратов: 1, на 179,00\u00a0₽. Чаще всего: нет воды.",
-        "Ничего не продали: m-002",
-        "Открытых тревог нет.",
-    ]  # fmt: skip
-    assert desk.messages("quiet@example.org") == []
-
-
-def test_a_summary_counts_a_cup_on_the_day_it_ended_and_has_words_for_goodwill(sqlite_desk: Desk) -> None:
-    """Regression: a cup counted on the day of its scan, otherwise than in the charts; "Mostly: ." of goodwill."""
-    desk = sqlite_desk
-    desk.channel()
-    poured = _pour(desk.world)
-    scanned = update(Order).where(Order.id == poured).values(created_at=desk.world.now - timedelta(days=1))
-    desk.world.database.transact(lambda tx: tx.session.execute(scanned))
-    desk.world.refunded(desk.world.payment(poured).id)
-    _, _, cups, returns, *_ = _next_morning(desk)
-    assert cups.startswith("Чашек: 1, на 179,00\u00a0₽.")
-    assert returns == "Возвратов: 1, на 179,00\u00a0₽. Чаще всего: напиток был приготовлен."

@@ -159,6 +159,33 @@ def test_a_group_that_moved_is_followed(sqlite_desk: Desk) -> None:
     assert [len(sqlite_desk.messages(chat)) for chat in (GROUP, "-1009999")] == [0, 1]
 
 
+def test_a_summary_waits_for_the_end_of_quiet_hours_and_a_test_does_not(sqlite_desk: Desk) -> None:
+    """Regression: the morning's summary came in them."""
+    desk = sqlite_desk
+    channel = desk.channel(quiet_begin=time(11), quiet_end=time(13))  # it is noon in Moscow
+    desk.write(channel)
+    desk.pass_time(55 * 60, every=60)
+    assert desk.messages() == []
+    desk.world.database.transact(channel_settings.test, channel, desk.world.now)
+    desk.pass_time(60)
+    assert len(desk.messages()) == 1
+    desk.pass_time(20 * 60, every=60)
+    assert [message.text for message in desk.messages()][1:] == ["Всё хорошо."]
+
+
+def test_a_zone_that_nobody_knows_any_more_keeps_no_alert_untold(sqlite_desk: Desk) -> None:
+    """Regression: a name that a later time zone database had dropped, in one channel, stopped all."""
+    desk = sqlite_desk
+    lost = desk.channel(quiet_begin=time(1), quiet_end=time(2))
+    desk.channel("email", "ops@example.org")
+    gone = update(Channel).where(Channel.id == lost).values(zone="Nowhere/Gone")
+    desk.world.database.transact(lambda tx: tx.session.execute(gone))
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(600)
+    assert len(desk.messages()) == 1
+    assert len(desk.messages("ops@example.org")) == 1
+
+
 def test_what_happened_in_quiet_hours_is_one_digest(sqlite_desk: Desk) -> None:
     sqlite_desk.channel(quiet_begin=time(11), quiet_end=time(13))  # it is noon in Moscow
     sqlite_desk.presence(DEVICE, online=False)
@@ -305,7 +332,7 @@ def test_two_workers_make_one_incident_and_one_message(migrated_postgres_url: st
         for _ in range(18):
             now = world.clock.advance(10)
             with ThreadPoolExecutor(2) as workers:
-                list(workers.map(lambda each, at=now: (each.watch.step(at), each.notifier.step(at)), (desk, other)))
+                list(workers.map(lambda each, at=now: (each.watch.step(at), each.alert_sender.step(at)), (desk, other)))
         assert len(desk.messages()) == 1
         assert desk.incidents() == [("offline", DEVICE, "open")]
 

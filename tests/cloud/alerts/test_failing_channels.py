@@ -308,7 +308,7 @@ def test_few_messages_of_a_channel_are_sent_at_a_time(desk: Desk) -> None:
     def slow(*_: object) -> Outcome:
         with desk.world.database.read() as session:
             held.append(session.scalar(select(func.count()).where(OutboxRow.claimed_until.is_not(None))) or 0)
-        other.notifier.step(desk.world.now)  # meanwhile
+        other.alert_sender.step(desk.world.now)  # meanwhile
         return Delivered()
 
     desk.senders["telegram"] = Acting(slow)

@@ -1,7 +1,7 @@
 """One trouble is few messages: whatever it does, whoever it happens to, and in whatever crowd."""
 
 from dataclasses import replace
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -139,6 +139,14 @@ def test_what_comes_back_after_its_end_is_acknowledged_by_nobody_yet() -> None:
     assert [sent.words for sent in first.sent] == [["open", "resolved"], ["unstable"], ["still"]]
     [heard] = [sent for sent in second.sent if sent.words[0] is Word.UNSTABLE]
     assert heard.at - NOON >= timedelta(seconds=3600 + 1200 + 1800), "half an hour after it came back"
+
+
+def test_the_end_of_quiet_hours_is_always_ahead_also_in_the_hour_that_clocks_repeat() -> None:
+    quiet = QuietHours(time(22), time(2, 30), ZoneInfo("Europe/Berlin"))
+    night = [datetime(2026, 10, 24, 20, tzinfo=UTC) + timedelta(minutes=n) for n in range(8 * 60)]
+    ends = {now: end for now in night if (end := quiet.end_of(now)) is not None}
+    assert all(now < end for now, end in ends.items())
+    assert set(ends.values()) == {datetime(2026, 10, 25, hour, 30, tzinfo=UTC) for hour in (0, 1)}
 
 
 def test_nothing_disturbs_in_quiet_hours_and_it_is_told_when_they_end() -> None:

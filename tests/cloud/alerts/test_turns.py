@@ -32,7 +32,7 @@ def south(tx: Transaction) -> None:
 
 def step(desk: Desk, times: int = 1) -> None:
     for _ in range(times):
-        desk.notifier.step(desk.world.clock.advance(1))
+        desk.alert_sender.step(desk.world.clock.advance(1))
 
 
 @pytest.mark.parametrize("in_the_way", ["many", "removed", "many failing"])

@@ -1,6 +1,5 @@
 """A fiscal receipt that is not registered is told of, however old its order is, until somebody has had time to act."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -13,18 +12,12 @@ from cloud.orders.archiving import archive_some
 from cloud.orders.operator_actions import give_back
 from simulator.yookassa.state import Status
 from tests.cloud.orders.test_archive import rolled_up
-from tests.cloud.payments.fiscal_till import FiscalTill, a_fiscal_till
-from tests.cloud.worlds import START, World
+from tests.cloud.payments.fiscal_till import FiscalTill
+from tests.cloud.worlds import START
 
 pytestmark = pytest.mark.any_database
 
 DAY_S = 24 * 3600.0
-
-
-@pytest.fixture
-def fiscal(world: World) -> Iterator[FiscalTill]:
-    with a_fiscal_till(world) as made:
-        yield made
 
 
 def told_of(fiscal: FiscalTill) -> list[Condition]:

@@ -1,12 +1,15 @@
 """What the watch makes of what it sees, over time and by the merchants' rules."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from cloud.access.person import Scope
-from cloud.alerts import handling
-from cloud.alerts.certificates import Ends
+from cloud.alerts import handling, money_conditions
+from cloud.alerts.certificates import CertificateCheck
 from cloud.alerts.incident import Condition
 from cloud.alerts.kinds import PLATFORM, Kind
 from cloud.alerts.models import IncidentRow, Rule
@@ -196,8 +199,8 @@ def test_a_crowd_is_repeated_while_one_of_its_machines_is_not_worked_on(sqlite_d
     assert len(desk.messages()) == 2
 
 
-def _restarted(desk: Desk, ends: Ends) -> IncidentWatch:
-    return IncidentWatch(desk.world.database, tuple, lambda: "0f" * 16, lambda _: ends)
+def _restarted(desk: Desk, check: CertificateCheck) -> IncidentWatch:
+    return IncidentWatch(desk.world.database, tuple, lambda: "0f" * 16, lambda _: check)
 
 
 def test_a_certificate_that_nobody_can_read_is_not_over(sqlite_desk: Desk) -> None:
@@ -205,13 +208,62 @@ def test_a_certificate_that_nobody_can_read_is_not_over(sqlite_desk: Desk) -> No
     desk = sqlite_desk
     desk.channel(merchant=PLATFORM)
     ending = Condition(Kind.CERTIFICATE_ENDING, PLATFORM, "coffee.example", desk.world.now, {"last_day": "2026-03-09"})
-    silent = Ends(unread=[ending.fingerprint])
-    for ends in (Ends([ending]), silent):
-        desk.watch = _restarted(desk, ends)
+    silent = CertificateCheck(unread=[ending.fingerprint])
+    for check in (CertificateCheck([ending]), silent):
+        desk.watch = _restarted(desk, check)
         desk.pass_time(1800)
         assert desk.incidents() == [("certificate_ending", "coffee.example", "open")]
     assert [message.text[:1] for message in desk.messages()] == ["🔴"]
-    for ends, seconds in ((Ends(), 60), (silent, 600)):
-        desk.watch = _restarted(desk, ends)
+    for check, seconds in ((CertificateCheck(), 60), (silent, 600)):
+        desk.watch = _restarted(desk, check)
         desk.pass_time(seconds)
     assert [message.text[:1] for message in desk.messages()] == ["🟢"], "what was read counts"
+
+
+def test_a_look_that_fails_keeps_no_other_trouble_untold(
+    sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: one row that a single rule could not bear, and nobody was told of anything."""
+    desk, fails = sqlite_desk, False
+
+    def waiting_claims(session: Session, now: datetime) -> list[Condition]:
+        if fails:
+            raise OverflowError
+        return [Condition(Kind.CLAIM_WAITS, "north", "", now, {"claims": 1, "order": "o1"})]
+
+    monkeypatch.setattr(money_conditions, "waiting_claims", waiting_claims)
+    desk.watch, of_another_process = (IncidentWatch(desk.world.database, tuple, lambda: f"{next(desk.ids):032x}")
+                                      for _ in range(2))  # fmt: skip
+    desk.channel()
+    desk.pass_time(1200)
+    fails = True
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(1200)
+    expected = [("claim_waits", "", "open"), ("offline", DEVICE, "open")]
+    assert desk.incidents() == expected, "what it saw last stands"
+    assert len(desk.messages()) == 2
+    assert "looking for waiting_claims failed" in caplog.text
+    desk.watch = of_another_process
+    desk.pass_time(1200)
+    assert desk.incidents() == expected, "what it has never seen is not over"
+
+
+def test_a_look_that_the_database_broke_off_is_taken_again_at_once(
+    sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: it counted as taken, and for as long as nothing had been seen no trouble was over."""
+    desk, looked = sqlite_desk, 0
+
+    def waiting_claims(session: Session, now: datetime) -> list[Condition]:
+        nonlocal looked
+        looked += 1
+        if looked == 1:
+            session.execute(text("SELECT 1 FROM what_is_not_there"))
+        return []
+
+    monkeypatch.setattr(money_conditions, "waiting_claims", waiting_claims)
+    watch = IncidentWatch(desk.world.database, tuple, lambda: f"{next(desk.ids):032x}")
+    with pytest.raises(OperationalError):
+        watch.step(desk.world.now)
+    watch.step(desk.world.now)
+    assert looked == 2

@@ -1,4 +1,4 @@
-"""The outermost shell: steps when due or rung, survives what a step raises, ends when told."""
+"""The outermost shell: steps when due or woken, survives what a step raises, ends when told."""
 
 import logging
 import threading
@@ -52,18 +52,18 @@ def loop(wakeups: Wakeups, counted: Counted) -> Iterator[Loop]:
     assert not made.alive
 
 
-def test_a_loop_steps_at_once_and_again_when_rung(wakeups: Wakeups, counted: Counted, loop: Loop) -> None:
+def test_a_loop_steps_at_once_and_again_when_woken(wakeups: Wakeups, counted: Counted, loop: Loop) -> None:
     wait_until(lambda: counted.steps >= 1)
 
-    def rung() -> bool:
+    def woken() -> bool:
         wakeups.wake(["work"])
         return counted.steps >= 20
 
-    wait_until(rung, what="steps by ringing alone")
+    wait_until(woken, what="steps by waking alone")
 
 
 def test_polling_is_the_truth_and_a_lost_wake_up_costs_a_second(counted: Counted, loop: Loop) -> None:
-    wait_until(lambda: counted.steps >= 3, what="steps nobody rang for")
+    wait_until(lambda: counted.steps >= 3, what="steps nobody woke it for")
 
 
 def test_who_goes_by_the_clock_is_stepped_when_its_time_comes_and_for_nothing_else(wakeups: Wakeups) -> None:

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from cloud.background.loops import ThreadPool
 
 
-class Hands:
-    """A pool that knows for whom each of its threads works."""
+class SharedPool:
+    """A thread pool that knows for whom each of its threads works, and who has half of them.
+
+    It refuses nobody: who claims work leaves out the owners at their limit.
+    """
 
     def __init__(self, pool: ThreadPool) -> None:
         self._pool = pool
@@ -21,15 +24,15 @@ class Hands:
         """Threads with nothing to do."""
         return self._pool.free
 
-    def full(self) -> list[str]:
-        """Owners who have their half."""
+    def owners_at_limit(self) -> list[str]:
+        """Owners for whom half of the threads work, or the only one."""
         with self._lock:
             return [owner for owner, number in self._busy.items() if number >= self._most]
 
-    def give(self, owner: str, work: Callable[[], None]) -> None:
+    def submit(self, owner: str, work: Callable[[], None]) -> None:
         """Have it done for this owner."""
 
-        def done_for_him() -> None:
+        def run_and_count() -> None:
             try:
                 work()
             finally:
@@ -38,4 +41,4 @@ class Hands:
 
         with self._lock:
             self._busy[owner] += 1
-        self._pool.submit(done_for_him)
+        self._pool.submit(run_and_count)

@@ -1,0 +1,52 @@
+"""The morning's summary: once, and with the words for what the day had."""
+
+from datetime import timedelta
+
+from sqlalchemy import update
+
+from cloud.alerts.daily_summary import DailySummaries
+from cloud.orders.models import Order
+from cloud.orders.sales_days import roll_up
+from tests.cloud.alerts.desk import Desk
+from tests.cloud.alerts.test_conditions import fail, pour
+
+
+def _next_morning(desk: Desk) -> list[str]:
+    """The lines of the one summary."""
+    desk.world.database.transact(roll_up, desk.world.now)
+    summaries = DailySummaries(desk.world.database, "https://c.example/console")
+    summaries.step(desk.world.clock.advance(86400 - 3 * 3600 - 60))
+    for _ in range(3):
+        summaries.step(desk.world.clock.advance(60))
+        desk.alert_sender.step(desk.world.clock.advance(10))
+    [summary] = desk.messages()
+    return summary.text.splitlines()
+
+
+def test_the_morning_is_summed_up_once_also_when_all_is_well(desk: Desk) -> None:
+    desk.channel()
+    desk.channel("email", "quiet@example.org", summary=False)
+    for _ in range(2):
+        pour(desk.world)
+    desk.world.refunded(desk.world.payment(fail(desk.world)).id)
+    assert _next_morning(desk) == [
+        "Итоги дня 02.03", "",
+        "Чашек: 2, на 358,00\u00a0₽. Неделей раньше: 0, на 0,00\u00a0₽.",
+        "Возвратов: 1, на 179,00\u00a0₽. Чаще всего: нет воды.",
+        "Ничего не продали: m-002",
+        "Открытых тревог нет.",
+    ]  # fmt: skip
+    assert desk.messages("quiet@example.org") == []
+
+
+def test_a_summary_counts_a_cup_on_the_day_it_ended_and_has_words_for_goodwill(sqlite_desk: Desk) -> None:
+    """Regression: a cup counted on the day of its scan, otherwise than in the charts; "Mostly: ." of goodwill."""
+    desk = sqlite_desk
+    desk.channel()
+    poured = pour(desk.world)
+    scanned = update(Order).where(Order.id == poured).values(created_at=desk.world.now - timedelta(days=1))
+    desk.world.database.transact(lambda tx: tx.session.execute(scanned))
+    desk.world.refunded(desk.world.payment(poured).id)
+    _, _, cups, returns, *_ = _next_morning(desk)
+    assert cups.startswith("Чашек: 1, на 179,00\u00a0₽.")
+    assert returns == "Возвратов: 1, на 179,00\u00a0₽. Чаще всего: напиток был приготовлен."
