@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from cloud.background.loops import ThreadPool
-from cloud.payments.budget import BUSY, ENDING, LOOK_AGAIN_S, Priority, Refusal, ShopBudget, Ticket
+from cloud.payments.budget import BUSY, ENDING, LOOK_AGAIN_S, HeldBack, Priority, ShopBudget, Ticket
 
 SLOTS = 64
 """Pieces of work under way at once in one process; each may take its 35 s."""
@@ -24,7 +24,7 @@ Store = Callable[[], None]
 Work = Callable[[], Store | None]
 """Calls a shop. What it returns is done when its slot is free again: a commit is no work of the shop's."""
 
-_ENDING = Refusal(ENDING, LOOK_AGAIN_S)
+_ENDING = HeldBack(ENDING, LOOK_AGAIN_S)
 """What is not begun here is due at once for other processes, and for the next one here."""
 
 
@@ -41,7 +41,7 @@ class Gate:
         """Let nothing more begin, also what work under way would ask next: this process ends."""
         self._is_closed = True
 
-    def admit(self, priority: Priority, waited_s: float = 0.0) -> Ticket | Refusal:
+    def admit(self, priority: Priority, waited_s: float = 0.0) -> Ticket | HeldBack:
         """See `ShopBudget.admit`. Use `Admission`, which also counts threads."""
         with self._lock:
             if self._is_closed:
@@ -53,7 +53,7 @@ class Gate:
         with self._lock:
             self._budget.end(ticket, self._clock(), begun=begun)
 
-    def call(self) -> Refusal | None:
+    def call(self) -> HeldBack | None:
         """None when the call may go; it must then be reported by `answered` or `failed`."""
         with self._lock:
             if self._is_closed:
@@ -98,23 +98,23 @@ class Admission:
         self._permits: set[Permit] = set()
         self._was_refused = False
 
-    def admit(self, gate: Gate, priority: Priority, waited_s: float = 0.0) -> Permit | Refusal:
+    def admit(self, gate: Gate, priority: Priority, waited_s: float = 0.0) -> Permit | HeldBack:
         """Leave to begin one piece of work at this shop, or when to ask again."""
         with self._lock:
             is_slow = gate.is_slow
             is_full = self._is_full(priority, is_slow)
-            told = Refusal(BUSY, LOOK_AGAIN_S) if is_full else gate.admit(priority, waited_s)
-            if isinstance(told, Refusal):
+            told = HeldBack(BUSY, LOOK_AGAIN_S) if is_full else gate.admit(priority, waited_s)
+            if isinstance(told, HeldBack):
                 self._was_refused = True
                 return told
             permit = Permit(gate, told, is_slow)
             self._permits.add(permit)
             return permit
 
-    def admit_within(self, gate: Gate, priority: Priority, patience_s: float) -> Permit | Refusal:
+    def admit_within(self, gate: Gate, priority: Priority, patience_s: float) -> Permit | HeldBack:
         """Wait for leave, if it can come so soon: for a caller that works in its own thread."""
         waited_s = 0.0
-        while isinstance(told := self.admit(gate, priority, waited_s), Refusal):
+        while isinstance(told := self.admit(gate, priority, waited_s), HeldBack):
             too_long = told.why != BUSY and told.wait_s > patience_s - waited_s
             if told.why == ENDING or too_long or waited_s >= patience_s:
                 break
@@ -185,10 +185,10 @@ class Launcher:
                 self.submit(None, work)
             return None
         permits: list[Permit] = []
-        told: Permit | Refusal | None = None
+        told: Permit | HeldBack | None = None
         while len(permits) < room:
             told = self._admission.admit(gate, group.priority, (now - group.since).total_seconds())
-            if isinstance(told, Refusal):
+            if isinstance(told, HeldBack):
                 break
             permits.append(told)
         works: Sequence[Work] = ()
@@ -199,7 +199,7 @@ class Launcher:
                 self._admission.end(permit, begun=False)
         for permit, work in zip(permits, works, strict=False):
             self.submit(permit, work)
-        if isinstance(told, Refusal):
+        if isinstance(told, HeldBack):
             return told.wait_s
         if room < group.count:  # for want of threads
             return 0.0 if self._pool.free > 0 else LOOK_AGAIN_S

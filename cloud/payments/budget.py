@@ -57,7 +57,7 @@ notification, and lists are long.
 
 
 @dataclass(frozen=True)
-class Refusal:
+class HeldBack:
     """Why it may not begin now, and when to try."""
 
     why: str
@@ -93,12 +93,12 @@ class ShopBudget:
         self._last_took_s = 0.0
         self._rests_until = float("-inf")
 
-    def admit(self, priority: Priority, now: float, waited_s: float = 0.0) -> Ticket | Refusal:
+    def admit(self, priority: Priority, now: float, waited_s: float = 0.0) -> Ticket | HeldBack:
         """Let a piece of work begin, its first call counted; `end` it. `waited_s`: how long it has been due."""
-        if refusal := self._why_not(priority, now):
-            return refusal
+        if held_back := self._why_not(priority, now):
+            return held_back
         if wait := self._bucket.take(now, self._kept_back_from(priority, waited_s)):
-            return Refusal(RATE, wait)
+            return HeldBack(RATE, wait)
         if priority in _APART:
             self._apart[priority].take(now)
         self._admitted += 1
@@ -118,16 +118,16 @@ class ShopBudget:
         if ticket.priority.is_idle and took > SLOW_S:
             self._rests_until = max(self._rests_until, now + min(took, LONGEST_REST_S))
 
-    def call(self, now: float) -> Refusal | None:
+    def call(self, now: float) -> HeldBack | None:
         """Count one HTTP call. It is refused while the provider is silent or asked for silence.
 
         What a piece of work under way calls beyond its first goes at once and is missing afterwards.
         """
         if wait := self._breaker.wait(now):
-            return Refusal(CIRCUIT, wait)
+            return HeldBack(CIRCUIT, wait)
         kept_back = -self._bucket.burst if self._under_way else 0.0
         if wait := self._bucket.wait(now, float("-inf") if self._prepaid else kept_back):
-            return Refusal(RATE, wait)
+            return HeldBack(RATE, wait)
         if self._prepaid:
             self._prepaid -= 1
         else:
@@ -149,24 +149,24 @@ class ShopBudget:
         """Its work takes long now, or took long last."""
         return self._last_took_s > SLOW_S or any(now - one.began > SLOW_S for one in self._under_way.values())
 
-    def _why_not(self, priority: Priority, now: float) -> Refusal | None:
+    def _why_not(self, priority: Priority, now: float) -> HeldBack | None:
         under_way = self._under_way.values()
         if wait := self._breaker.wait(now):
-            return Refusal(CIRCUIT, wait)
+            return HeldBack(CIRCUIT, wait)
         if self._breaker.is_open and under_way:
-            return Refusal(CIRCUIT, LOOK_AGAIN_S)  # one probe at a time
+            return HeldBack(CIRCUIT, LOOK_AGAIN_S)  # one probe at a time
         idle = sum(one.priority.is_idle for one in under_way)
         # One slot is not for what nobody waits for: a buyer who has paid finds it free.
         if len(under_way) >= self._slots or (priority.is_idle and idle >= self._slots - 1):
-            return Refusal(BUSY, LOOK_AGAIN_S)
+            return HeldBack(BUSY, LOOK_AGAIN_S)
         if priority.is_idle and now < self._rests_until:
-            return Refusal(SLOW, self._rests_until - now)
+            return HeldBack(SLOW, self._rests_until - now)
         if priority not in _APART:
             return None
         if any(one.priority is priority for one in under_way):
-            return Refusal(BUSY, LOOK_AGAIN_S)
+            return HeldBack(BUSY, LOOK_AGAIN_S)
         wait = self._apart[priority].wait(now)
-        return Refusal(RATE, wait) if wait else None
+        return HeldBack(RATE, wait) if wait else None
 
     def _kept_back_from(self, priority: Priority, waited_s: float) -> float:
         has_grown_old = waited_s > GROWN_OLD_S and not priority.is_idle

@@ -13,9 +13,9 @@ from cloud.orders import order_tasks, paying
 from cloud.orders.ledger import record_failed
 from cloud.orders.locked_order import LockedOrder, lock_order, order_key
 from cloud.orders.order_limits import OrderLimits
-from cloud.orders.outbox import OutboxRow
+from cloud.orders.outbox import OutboxRow, topic
 from cloud.orders.owed_tasks import settle_money
-from cloud.orders.tasks import BY_HAND, DONE, LOST, REFUSED, Task
+from cloud.orders.tasks import BY_HAND, DONE, LOST, REFUSED, Lane, Task
 from cloud.payments.call_answers import Answer
 from cloud.payments.call_decision import Attempt, Final, NeedsPerson, Retry, Settled, call_of, within_patience
 from cloud.payments.expected import expected_of
@@ -37,12 +37,12 @@ class CallResults:
         self._jitter = jitter
         self._clock = clock
 
-    def apply(self, row: OutboxRow, decision: Final, answer: Answer | None = None) -> None:
+    def apply(self, row: OutboxRow, decision: Final, answer: Answer | None = None, *, deferred: bool = False) -> None:
         """Write one decision. Nobody waits for an answer about a payment that the buyer does not see."""
         _log(row, decision, answer)
         facts = answer.value if isinstance(answer, Ok) else None
         wait_s = self._wait_s(row, decision) if isinstance(decision, Retry) else 0.0
-        if isinstance(facts, PaymentFacts) and row.task != Task.CREATE:
+        if deferred or (isinstance(facts, PaymentFacts) and row.task != Task.CREATE):
             written = self._database.transact(
                 self._write, row, decision, facts, wait_s, key=order_key(row.order_id), deferred=True
             )
@@ -85,6 +85,7 @@ def _retry(
         order_tasks.mark_no_effect(locked, row.key)
     elif retry.attempt is Attempt.NONE:
         order_tasks.mark_not_begun(locked, row.key)
+        locked.tx.notify(topic(Lane.PROVIDER))  # no loop has seen it due, if it was claimed as it was written
     stored = order_tasks.task_of(locked, row.key)
     final = within_patience(retry, call_of(stored, locked.order.expires_at, now))
     if final is retry:

@@ -11,7 +11,7 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from cloud.background.loops import Clock, ThreadPool
+from cloud.background.loops import Clock, PoolClosed, ThreadPool
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.orders import order_tasks, outbox, paying
@@ -19,12 +19,12 @@ from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Order, Payment
 from cloud.orders.order_limits import OrderLimits
 from cloud.orders.order_tasks import LaneWorker
-from cloud.orders.outbox import Claim, OutboxRow
+from cloud.orders.outbox import Lease, OutboxRow
 from cloud.orders.owed_tasks import awaits_decision
 from cloud.orders.tasks import REFUSED, Task
 from cloud.payments import call_decision, due_calls, openings
-from cloud.payments.admission import Launcher, Store, Waiting, Work
-from cloud.payments.budget import Refusal
+from cloud.payments.admission import Gate, Launcher, Store, Waiting, Work
+from cloud.payments.budget import ENDING, HeldBack
 from cloud.payments.call_answers import Answer, Question
 from cloud.payments.call_decision import Attempt, Call, Decision, Investigate, Retry, Send, Settled, Went, held_back
 from cloud.payments.call_results import CallResults
@@ -60,7 +60,7 @@ class CallWorker:
         self._database = database
         self._clients = clients
         self._public_url = public_url
-        self._claim = Claim(owner, LEASE_S)
+        self._lease = Lease(owner, LEASE_S)
         self._pool = pool
         self._launcher = Launcher(clients.admission, clients.gate_of, pool)
         self._clock = clock
@@ -100,7 +100,7 @@ class CallWorker:
         admission = self._clients.admission
         priority = due_calls.PRIORITIES[row.task]
         permit = admission.admit_within(gate, priority, BUYERS_PATIENCE_S) if gate is not None else None
-        if isinstance(permit, Refusal):
+        if isinstance(permit, HeldBack):
             self._results.apply(row, held_back(permit.wait_s))
             return
         try:
@@ -112,7 +112,7 @@ class CallWorker:
 
     def lane_worker(self) -> LaneWorker:
         """Given a task by `order_tasks.add_task`: it is written with its call, and called after the commit."""
-        return LaneWorker(self._claim, self._prepare_at_once)
+        return LaneWorker(self._lease, self._prepare_at_once)
 
     def _prepare_at_once(self, locked: LockedOrder, row: OutboxRow) -> Callable[[], None] | None:
         if row.task == Task.CREATE or self._pool.free <= 0:  # a new payment is the checkout's
@@ -125,16 +125,21 @@ class CallWorker:
             prepare(locked.tx.connection, provider, row, payment, locked.order, self._public_url)
         except (NoCredential, InvalidRequest):
             return None  # the worker that looks for due calls says so and acts on it
-        return partial(self._begin, row, payment, locked.order)
+        return partial(self._begin, provider.gate, row, payment, locked.order)
 
-    def _begin(self, row: OutboxRow, payment: Payment, order: Order) -> None:
-        """Once a task that was taken in its own commit is written."""
-        gate = self._clients.gate_of(payment)
-        permit = self._clients.admission.admit(gate, due_calls.PRIORITIES[row.task]) if gate is not None else None
-        if isinstance(permit, Refusal):
-            self._pool.submit(partial(self._results.apply, row, held_back(permit.wait_s)))
-        else:
+    def _begin(self, gate: Gate, row: OutboxRow, payment: Payment, order: Order) -> None:
+        """Once a task that was taken in its own commit is written. What may not begin here is given back."""
+        permit = self._clients.admission.admit(gate, due_calls.PRIORITIES[row.task])
+        if isinstance(permit, HeldBack):
+            self._give_back(row, 0.0 if permit.why == ENDING else permit.wait_s)
+            return
+        try:
             self._launcher.submit(permit, partial(self._carry_out, row, payment, order))
+        except PoolClosed:
+            self._give_back(row, 0.0)
+
+    def _give_back(self, row: OutboxRow, wait_s: float) -> None:
+        self._results.apply(row, held_back(wait_s), deferred=True)
 
     def claim_new(
         self, tx: Transaction, payment: Payment, order: Order, provider: Provider, now: datetime
@@ -142,7 +147,7 @@ class CallWorker:
         """In the transaction that starts a payment: write down its call and take it, so that nobody else sends it."""
         row = order_tasks.task_of(lock_order(tx, order.id), paying.create_key(payment.id))
         prepare(tx.connection, provider, row, payment, order, self._public_url)
-        outbox.claim_row(row, Claim(self._claim.owner, openings.LEASE_S), now)
+        outbox.claim_row(row, Lease(self._lease.owner, openings.LEASE_S), now)
         return row
 
     def take_over(self, tx: Transaction, payment: Payment, now: datetime) -> OutboxRow | None:
@@ -150,7 +155,7 @@ class CallWorker:
         row = order_tasks.task_of(lock_order(tx, payment.order_id), paying.create_key(payment.id))
         if not outbox.is_free(row, now):
             return None
-        outbox.claim_row(row, Claim(self._claim.owner, openings.LEASE_S), now)
+        outbox.claim_row(row, Lease(self._lease.owner, openings.LEASE_S), now)
         return row
 
     def _take(self, of: Waiting, limit: int) -> Sequence[Work]:
@@ -161,7 +166,7 @@ class CallWorker:
         """By the moment it is done: to the old one of a process that stood still, the leases of others mean nothing."""
         now = self._clock()
         lease_s = openings.LEASE_S if of.kind in {Task.CREATE, due_calls.STALE} else LEASE_S
-        rows = due_calls.claim(tx, of, now, Claim(self._claim.owner, lease_s, limit))
+        rows = due_calls.claim(tx, of, now, Lease(self._lease.owner, lease_s, limit))
         return [_subject(tx.session, row) for row in rows]
 
     def _hold_and_carry_out(self, row: OutboxRow, payment: Payment, order: Order) -> Store | None:

@@ -147,17 +147,17 @@ class Checkout:
     def _page(self, payment_id: str) -> str:
         with self._database.read() as session:
             payment = session.scalars(select(Payment).where(Payment.id == payment_id)).one()
-            opened_by = select(OutboxRow.last_error).where(OutboxRow.key == paying.create_key(payment_id))
-            trouble = session.scalar(opened_by) or ""  # one that was taken in has no opening
-        if payment.state == "pending" and payment.confirmation_url:
+            error_of_opening = select(OutboxRow.last_error).where(OutboxRow.key == paying.create_key(payment_id))
+            trouble = session.scalar(error_of_opening) or ""  # one that was taken in has no opening
+        if payment.state == PaymentState.PENDING and payment.confirmation_url:
             return payment.confirmation_url
-        if payment.state == "refused":
+        if payment.state == PaymentState.REFUSED:
             raise Refusal(503, "provider_refused", "the payment could not be opened")
-        if payment.state == "creating" and trouble.startswith(KEY_REFUSED):
+        if payment.state == PaymentState.CREATING and trouble.startswith(KEY_REFUSED):
             raise Refusal(503, "no_payment", "the payment provider refuses this merchant's key")
-        if payment.state in {"creating", "pending"}:
+        if payment.state in {PaymentState.CREATING, PaymentState.PENDING}:
             raise Refusal(503, "in_progress", "the payment is being opened, try again in a moment")
-        if payment.state == "canceled":  # after an answer that was lost, or by the provider meanwhile
+        if payment.state == PaymentState.CANCELED:  # after an answer that was lost, or by the provider meanwhile
             raise Refusal(503, "in_progress", "the payment was cancelled, press again for a new one")
         raise Refusal(409, "already_paid", "the order has been paid")
 

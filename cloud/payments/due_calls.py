@@ -17,7 +17,7 @@ from cloud.database.plain_rows import table_of
 from cloud.database.transaction import Transaction
 from cloud.orders import outbox
 from cloud.orders.models import Payment
-from cloud.orders.outbox import IS_DUE, IS_FREE, IS_OPEN, NOW, WANTED_AT, Claim, OutboxRow
+from cloud.orders.outbox import IS_DUE, IS_FREE, IS_OPEN, NOW, WANTED_AT, Lease, OutboxRow
 from cloud.orders.tasks import Lane, Task
 from cloud.orders.waiting_return import AWAITS_DECISION
 from cloud.payments.admission import Waiting
@@ -66,7 +66,7 @@ def _group(row: Row[Any]) -> Waiting:
     return Waiting(merchant_id, scenario, account_id, PRIORITIES[kind], count, since, kind)
 
 
-def claim(tx: Transaction, of: Waiting, now: datetime, by: Claim) -> Sequence[OutboxRow]:
+def claim(tx: Transaction, of: Waiting, now: datetime, by: Lease) -> Sequence[OutboxRow]:
     """Take due calls of one kind that nobody holds, the longest waiting first."""
     return outbox.claim_by(
         tx, _CLAIM, Lane.PROVIDER, now, by, asked_since=now - ASKED_LATELY, of_merchant_id=of.merchant_id,

@@ -5,16 +5,19 @@ Two lists: payments whose `next_check_at` has come, and notifications of payment
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import Boolean, Integer, and_, bindparam, exists, func, select, update
+from sqlalchemy.exc import DBAPIError
 
 from cloud.background.loops import Clock, ThreadPool
 from cloud.database.base import UtcDateTime
-from cloud.database.database import Database
+from cloud.database.database import Database, Held
 from cloud.database.due import due, latest
 from cloud.database.plain_rows import plain, table_of
+from cloud.database.postgresql import is_locked
 from cloud.database.transaction import Transaction
 from cloud.orders import paying
 from cloud.orders.locked_order import lock_order, order_key
@@ -22,7 +25,7 @@ from cloud.orders.models import Payment
 from cloud.orders.order_limits import OrderLimits
 from cloud.payments import unplaced
 from cloud.payments.admission import Launcher, Store, Waiting, Work
-from cloud.payments.budget import Priority, Refusal
+from cloud.payments.budget import HeldBack, Priority
 from cloud.payments.expected import expected_of
 from cloud.payments.facts import PaymentFacts, RefundStatus
 from cloud.payments.models import StoredNotification
@@ -40,6 +43,8 @@ LEASE_S = 45.0
 """Longer than the slowest answers (5 s to connect, 12 s to read, the refunds the same): what a dying worker held is
 asked again after it.
 """
+HELD_AGAIN = timedelta(seconds=1)
+"""When somebody held the order as the answer was to be stored."""
 LONGEST_WAIT = timedelta(hours=1, minutes=10)
 """No payment is ever left alone for longer, unless polling is slower."""
 LEAST_PATIENCE_S, PATIENCE_OF_AGE = 10.0, 8.0
@@ -80,6 +85,13 @@ _TAKE_DUE = (
     .where(_payment.c.id.in_(select(_DUE.c.id)))
     .values(next_check_at=_lease_until)
     .returning(*_payment.c)
+)
+_ASK_AGAIN = (
+    update(_payment)
+    .where(
+        _payment.c.id == bindparam("of_id"), _payment.c.next_check_at == bindparam("taken_until", type_=UtcDateTime())
+    )
+    .values(next_check_at=bindparam("again", type_=UtcDateTime()))
 )
 _TOLD_OF = "told of"
 
@@ -126,18 +138,18 @@ class StatusPoller:
 
     def ask_after(self, payment: Payment) -> None:
         """Ask about a payment taken in a transaction that is committed."""
-        refusal = self._begin(payment)
-        if refusal is not None:
-            again = self._clock() + timedelta(seconds=refusal.wait_s)
-            self._pool.submit(partial(self._database.transact, _put_off, payment.id, again))
+        held_back = self._begin(payment)
+        if held_back is not None:
+            again = self._clock() + timedelta(seconds=held_back.wait_s)
+            self._pool.submit(partial(self._database.transact, _postpone, payment.id, again))
 
-    def _begin(self, payment: Payment, tx: Transaction | None = None) -> Refusal | None:
+    def _begin(self, payment: Payment, tx: Transaction | None = None) -> HeldBack | None:
         """Ask now; why not, when that may not begin."""
         gate = self._clients.gate_of(payment, tx)
         if gate is None:
-            return Refusal("nobody can be asked", 0.0)
+            return HeldBack("nobody can be asked", 0.0)
         permit = self._clients.admission.admit(gate, _priority_of(payment.told_at is not None))
-        if isinstance(permit, Refusal):
+        if isinstance(permit, HeldBack):
             return permit
         self._launcher.submit(permit, partial(self._check, payment))
         return None
@@ -181,7 +193,7 @@ class StatusPoller:
         outcome = provider.fetch(payment.provider_payment_id or "")
         match outcome:
             case Ok(facts) if (refunds := _refunds_of(payment, facts, provider)) is not None:
-                return partial(store, self._answered, payment, facts, refunds, key=order_key(payment.order_id))
+                return partial(self._store_answer, payment, facts, refunds)
             case NotOurs():
                 log.error("provider does not know the payment", extra={"order_id": payment.order_id})
                 return partial(store, self._unanswered, payment.id, 300.0, key_refused=False)
@@ -206,6 +218,19 @@ class StatusPoller:
             min(next_ask(payment.checks + 1, None, self._jitter), longest), min(retry_after_s or 0.0, LONGEST_WAIT_S)
         )
 
+    def _store_answer(self, payment: Payment, facts: PaymentFacts, refunds: Mapping[str, int]) -> None:
+        """An answer that finds its order held by somebody is lost, and asked for again soon."""
+        try:
+            self._database.transact(self._answered, payment, facts, refunds, key=order_key(payment.order_id))
+        except DBAPIError as error:
+            if not is_locked(error):
+                raise
+            log.warning(
+                "somebody else holds the order, its payment is asked about again", extra={"order_id": payment.order_id}
+            )
+            with suppress(Held):  # the payment is held as well: again when the lease is over
+                self._database.transact(_ask_again, payment, self._clock() + HELD_AGAIN, waits_for_locks=False)
+
     def _answered(self, tx: Transaction, taken: Payment, facts: PaymentFacts, refunds: Mapping[str, int]) -> None:
         """All of one answer in one commit: an end of the asking without its refunds would be an end for good."""
         now = self._clock()
@@ -228,9 +253,15 @@ class StatusPoller:
         paying.record_check_failed(tx, payment_id, self._clock() + timedelta(seconds=wait_s), key_refused)
 
 
-def _put_off(tx: Transaction, payment_id: str, again: datetime) -> None:
+def _postpone(tx: Transaction, payment_id: str, again: datetime) -> None:
     """Ask later, and let the loop that waits for due questions know when."""
     paying.postpone_check(tx, payment_id, again)
+    tx.notify(NEWS)
+
+
+def _ask_again(tx: Transaction, taken: Payment, again: datetime) -> None:
+    """Before the lease is over, unless somebody has moved it meanwhile. The order is not locked."""
+    tx.connection.execute(_ASK_AGAIN, {"of_id": taken.id, "taken_until": taken.next_check_at, "again": again})
     tx.notify(NEWS)
 
 

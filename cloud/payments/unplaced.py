@@ -21,7 +21,7 @@ from cloud.orders import archive, paying
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
 from cloud.payments.admission import Launcher, Store
-from cloud.payments.budget import Priority, Refusal
+from cloud.payments.budget import HeldBack, Priority
 from cloud.payments.expected import expected_of
 from cloud.payments.facts import PaymentFacts
 from cloud.payments.models import StoredNotification
@@ -91,7 +91,7 @@ class Unplaced:
         """Ask the first of them, and the next ones as long as none knows it."""
         priority = Priority.NOTIFICATION if notification.our_payment else Priority.UNPLACED
         permit = self._clients.admission.admit(clients[0].gate, priority)
-        if isinstance(permit, Refusal):
+        if isinstance(permit, HeldBack):
             wait_s = permit.wait_s if notification.our_payment else max(permit.wait_s, HELD_BACK_S)
             self._database.transact(_look_again, notification.id, now + timedelta(seconds=wait_s))
         else:

@@ -6,16 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flask.testing import FlaskClient
-from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from cloud.background.loops import ThreadPool
 from cloud.metrics.counts import Counts
-from cloud.orders.tasks import Task
 from cloud.payments.call_worker import CallWorker
 from cloud.payments.counted_calls import counted
-from cloud.payments.models import StoredNotification
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.rate import CircuitBreaker, TokenBucket
@@ -27,6 +23,7 @@ from cloud.wiring import Cloud
 from simulator.yookassa import Shop as SimulatedShop
 from simulator.yookassa import YooKassaSimulator
 from simulator.yookassa.faults import Endpoint, Fault, FaultKind
+from tests.cloud.stepped_till import SteppedTill
 from tests.cloud.worlds import ACCOUNT, SECRET_KEY, SHOP_SECRET, World
 from tests.simulator.yookassa.shop import TestShop
 
@@ -43,7 +40,7 @@ def opened(press: Callable[[], TestResponse]) -> TestResponse:
     return answer
 
 
-class Till:
+class Till(SteppedTill):
     """`shop` speaks to the simulated provider past our own code: what it says is the provider's truth."""
 
     def __init__(self, world: World, yookassa: YooKassaSimulator, connect_to: str = "") -> None:
@@ -99,10 +96,7 @@ class Till:
         """Switch on one fault at the provider."""
         self.yookassa.faults.add(Fault(kind, endpoint, **more))
 
-    # The buyer and our own loops
-
-    def client(self) -> FlaskClient:
-        return self.app.test_client()
+    # The buyer
 
     def press(self, order_id: str, **how: Any) -> TestResponse:
         """The buyer presses "pay"."""
@@ -129,16 +123,6 @@ class Till:
         """A webhook came and the payment is asked about."""
         self.notify(order_id)
         self.work()
-
-    def work(self, seconds: float = 0.0) -> None:
-        """Time passes; whatever is due is done until nothing is."""
-        now, quiet = self.world.clock.advance(seconds), 0
-        for _ in range(50):
-            wakes = [self.call_worker.step(now), self.poller.step(now)]
-            quiet = quiet + 1 if min(wakes) > now else 0
-            if quiet == 2:  # each has seen what the other did
-                return
-        raise AssertionError("the loops do not come to rest")
 
     # What the provider knows and says
 
@@ -170,14 +154,6 @@ class Till:
         """Something comes to the webhook's door."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.client().post(path, data=data, **({"content_type": "application/json"} | how))
-
-    def notifications(self) -> list[StoredNotification]:
-        """The notifications stored."""
-        with self.world.database.read() as session:
-            return list(session.scalars(select(StoredNotification).order_by(StoredNotification.id)))
-
-    def verdicts(self, order_id: str, *tasks: Task) -> list[str]:
-        return [row.verdict for row in self.world.rows(order_id, *tasks)]
 
 
 @contextmanager

@@ -58,25 +58,23 @@ class CustomClient:
 
     def __init__(
         self, shop: Shop, addresses: Addresses, ledger: LedgerView, *, user_agent: str, callback_url: str,
-        connect_timeout_s: float = CONNECT_S, act_timeout_s: float = ACT_S, ask_timeout_s: float = ASK_S,
+        act_timeout_s: float = ACT_S, ask_timeout_s: float = ASK_S,
         bucket: TokenBucket | None = None, breaker: CircuitBreaker | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        new_nonce: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:  # fmt: skip
         self._shop = shop
         self._addresses = addresses
         self._ledger = ledger
         self._callback_url = callback_url
         self._now = now
-        self._new_nonce = new_nonce
         gate = self._gate = Gate(ShopBudget(bucket, breaker), clock)
 
         def line(url: str, read_timeout_s: float) -> Line | None:
             if not url:
                 return None
             return Line(
-                shop, url, user_agent=user_agent, connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s,
+                shop, url, user_agent=user_agent, connect_timeout_s=CONNECT_S, read_timeout_s=read_timeout_s,
                 gate=gate, public_only=addresses.public_only,
             )  # fmt: skip
 
@@ -189,7 +187,7 @@ class CustomClient:
         facts = ShopFacts(self._shop.account_id, enabled=True, test=None, fiscalization=None)
         if self._status is None:
             return Ok(facts)
-        return self._status.ask("", int(self._now().timestamp()), self._new_nonce(), lambda _payload: facts)
+        return self._status.ask("", int(self._now().timestamp()), _new_nonce(), lambda _payload: facts)
 
     def close(self) -> None:
         """Close the connections of all threads. Call it when nobody uses the client any more."""
@@ -210,7 +208,7 @@ class CustomClient:
             return NotOurs("not an id of this account")
         if self._status is None:
             return as_a_whole(booked.heard) or self._silent(booked)
-        told = self._status.ask(provider_payment_id, int(self._now().timestamp()), self._new_nonce(), told_of)
+        told = self._status.ask(provider_payment_id, int(self._now().timestamp()), _new_nonce(), told_of)
         if isinstance(told, NotOurs):
             return Ok(self._untold(booked, CLOCKS_APART))
         if not isinstance(told, Ok):
@@ -244,3 +242,7 @@ def _refund_in(told: Told, key: str) -> Outcome[RefundFacts]:
     """The return of this key among those of a payment; one that is not there is not known, never refused."""
     found = next((refund for refund in told.refunds if refund.id == key), None)
     return Ok(refund_facts(told, found)) if found is not None else Unknown("the answer does not name the return")
+
+
+def _new_nonce() -> str:
+    return secrets.token_hex(16)

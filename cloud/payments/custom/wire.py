@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from cloud.payments import gated_exchange
 from cloud.payments.admission import Gate
 from cloud.payments.custom.objects import Note, Unreadable, note_of
 from cloud.payments.custom.signature import NotSigned, Purpose, envelope, opened, query_of, signed_query
-from cloud.payments.outcomes import AuthError, NotOurs, NotSent, Ok, Outcome, RateLimited, Rejected, Unknown
+from cloud.payments.outcomes import AuthError, NotOurs, Ok, Outcome, RateLimited, Rejected, Unknown
 from cloud.payments.provider import Shop
+from cloud.payments.replies import retry_after_s
 from cloud.payments.transport import Question, Reply, Transport
 from protocol import json_text
 
-LONGEST_RETRY_AFTER_S = 3600
-"""What a broken Retry-After can ask of us at most."""
 _DEFINITE = frozenset({400, 404, 409, 422})
 """Statuses by which the merchant says no; only with its signature."""
 
@@ -59,24 +59,15 @@ class Line:
         self._transport.close()
 
     def _talk(self, question: Question, answers_it: Callable[[Note], bool], read: Callable[[str], T]) -> Outcome[T]:
-        if refusal := self._gate.call():
-            return NotSent(refusal.why, refusal.wait_s, held_back=True)
-        reply = self._transport.exchange(question)
-        if not isinstance(reply, Reply):
-            self._gate.failed()
-            return reply
-        outcome = self._judge(reply, answers_it, read)
-        if reply.status >= 500:
-            self._gate.failed()
-        else:
-            self._gate.answered(outcome.retry_after_s or 0.0 if isinstance(outcome, RateLimited) else 0.0)
-        return outcome
+        return gated_exchange.ask(
+            self._gate, self._transport, question, lambda reply: self._judge(reply, answers_it, read)
+        )
 
     def _judge(self, reply: Reply, answers_it: Callable[[Note], bool], read: Callable[[str], T]) -> Outcome[T]:
         if reply.status in {401, 403}:
             return AuthError(f"http_{reply.status}")
         if reply.status == 429:
-            return RateLimited(_seconds(reply.retry_after))
+            return RateLimited(retry_after_s(reply))
         try:
             payload = opened(self._shop.secret_key, Purpose.ANSWER, reply.body)
             note = note_of(payload)
@@ -92,9 +83,3 @@ class Line:
 def _refusal(status: int, note: Note) -> Rejected | NotOurs:
     code = note.error or f"http_{status}"
     return NotOurs(code) if code == "unknown_payment" else Rejected(code)
-
-
-def _seconds(header: str | None) -> float | None:
-    if header is None or not header.isascii() or not header.isdigit() or len(header) > 9:
-        return None
-    return float(min(int(header), LONGEST_RETRY_AFTER_S))

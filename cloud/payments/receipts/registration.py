@@ -18,7 +18,7 @@ from cloud.database.transaction import Transaction
 from cloud.orders import receipts
 from cloud.orders.models import Payment
 from cloud.orders.receipts import Receipt, ReceiptState
-from cloud.payments.budget import Priority, Refusal
+from cloud.payments.budget import HeldBack, Priority
 from cloud.payments.facts import PaymentFacts, RefundFacts
 from cloud.payments.outcomes import Ok, Outcome
 from cloud.payments.provider import Provider
@@ -113,7 +113,7 @@ class Registration:
         if payment is None:
             return
         told = self._told(taken, payment)
-        if isinstance(told, Refusal):
+        if isinstance(told, HeldBack):
             again_at = self._clock() + timedelta(seconds=max(told.wait_s, HELD_BACK_S))
             self._database.transact(receipts.postpone_check, taken.id, again_at)
             return
@@ -123,7 +123,7 @@ class Registration:
         else:
             self._database.transact(self._wait, taken, self._clock())
 
-    def _told(self, receipt: Receipt, payment: Payment) -> str | Refusal | None:
+    def _told(self, receipt: Receipt, payment: Payment) -> str | HeldBack | None:
         """What the provider says of the registration; None when it says nothing or cannot be asked."""
         try:
             provider = self._clients.of_payment(payment)
@@ -131,7 +131,7 @@ class Registration:
             log.error("%s", error, extra={"order_id": receipt.order_id})
             return None
         permit = self._clients.admission.admit(provider.gate, Priority.RECEIPT)
-        if isinstance(permit, Refusal):
+        if isinstance(permit, HeldBack):
             return permit
         try:
             return _ask(provider, receipt, payment)

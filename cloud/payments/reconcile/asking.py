@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from cloud.payments.admission import Admission, Gate
-from cloud.payments.budget import Priority, Refusal
+from cloud.payments.budget import HeldBack, Priority
 from cloud.payments.facts import Page
 from cloud.payments.outcomes import NotSent, Ok, Outcome, RateLimited, Rejected, Unknown, next_ask
 
@@ -95,7 +95,7 @@ class Asking:
         if self._admission is None or self._gate is None:
             return question()
         waited_s = 0.0
-        while isinstance(permit := self._admission.admit(self._gate, Priority.RECONCILE), Refusal):
+        while isinstance(permit := self._admission.admit(self._gate, Priority.RECONCILE), HeldBack):
             if waited_s >= LONGEST_TURN_S:
                 return NotSent(permit.why, permit.wait_s, held_back=True)
             self._pause(max(permit.wait_s, SHORTEST_PAUSE_S))

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from cloud.payments.outcomes import AuthError, Ok, Outcome, RateLimited, Rejected, Unknown
-from cloud.payments.tbank.objects import Unreadable
+from cloud.payments.replies import json_of, retry_after_s
+from cloud.payments.tbank.objects import Unreadable, text_or_number
 from cloud.payments.transport import Reply
-from protocol import json_text
 
-LONGEST_RETRY_AFTER_S = 3600.0
 DESCRIPTION_LIMIT = 500
 
 WRONG_STATUS = "8"
@@ -31,10 +30,10 @@ def judge(reply: Reply, read: Callable[[object], T], *, states_count: bool = Fal
     `states_count`: a question. A declined payment is then an answer even where `Success` says false of it.
     """
     if reply.status == 429:
-        return RateLimited(_seconds(reply.retry_after))
-    told = _json(reply.body)
+        return RateLimited(retry_after_s(reply))
+    told = json_of(reply)
     if reply.status != 200 or not isinstance(told, dict):
-        return Unknown(_why(reply, told), _seconds(reply.retry_after))
+        return Unknown(_why(reply, told), retry_after_s(reply))
     success = told.get("Success")
     if success is True or success == "true" or (states_count and told.get("Status")):
         return _read(told, read)
@@ -58,22 +57,5 @@ def _why(reply: Reply, told: object) -> str:
     return f"HTTP {reply.status}" if isinstance(told, dict) else f"HTTP {reply.status} without JSON"
 
 
-def _json(body: bytes | None) -> object:
-    try:
-        return json_text.loads(body) if body else None
-    except json_text.NotJson:
-        return None
-
-
 def _text(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str):
-        return ""
-    return value[:DESCRIPTION_LIMIT].replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-
-
-def _seconds(header: str | None) -> float | None:
-    if header is None or not header.isascii() or not header.isdigit() or len(header) > 9:
-        return None
-    return min(float(header), LONGEST_RETRY_AFTER_S)
+    return text_or_number(value, DESCRIPTION_LIMIT) or ""

@@ -4,7 +4,6 @@ T-Bank has no idempotence key, so `send` keeps the promise a key would: it asks 
 and finds an Init whose answer was lost by its OrderId. Repeats nothing by itself. Logs nothing.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -68,27 +67,25 @@ class TBankClient:
         ledger: LedgerView,
         notification_url: str,
         authorities: str = "",
-        connect_timeout_s: float = CONNECT_S,
         act_timeout_s: float = ACT_S,
         ask_timeout_s: float = ASK_S,
         bucket: TokenBucket | None = None,
         breaker: CircuitBreaker | None = None,
-        clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._shop = shop
         self._ledger = ledger
         self._notification_url = notification_url
         self._now = now
-        self._act_takes = timedelta(seconds=connect_timeout_s + act_timeout_s)
+        self._act_takes = timedelta(seconds=CONNECT_S + act_timeout_s)
         transport = Transport(
             base_url,
             user_agent=user_agent,
             basic_auth=None,
-            connect_timeout_s=connect_timeout_s,
+            connect_timeout_s=CONNECT_S,
             authorities=authorities,
         )
-        self._gate = Gate(ShopBudget(bucket, breaker), clock)
+        self._gate = Gate(ShopBudget(bucket, breaker))
         self._wire = Wire(shop, transport, self._gate, act_timeout_s=act_timeout_s, ask_timeout_s=ask_timeout_s)
 
     def __repr__(self) -> str:
@@ -200,7 +197,7 @@ class TBankClient:
         return self._told(self._wire.state(provider_payment_id))
 
     def fetch_refund(self, refund_id: str) -> Outcome[RefundFacts]:
-        """The refund now, out of the payment's state: see `tbank_objects.refund_facts` for what its id is."""
+        """The refund now, out of the payment's state: see `objects.refund_facts` for what its id is."""
         provider_payment_id, _, total = refund_id.rpartition("-")
         if not total.isascii() or not total.isdigit() or len(total) > 12:
             return NotOurs("not an id of this provider")

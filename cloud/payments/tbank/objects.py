@@ -3,16 +3,13 @@
 Amounts are kopecks on both sides. T-Bank's `Amount` is what the operation stands at now: less, once part went back.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from cloud.payments.bounded_text import TEXT_LIMIT, URL_LIMIT, bounded_text, evidence
 from cloud.payments.facts import CURRENCY, Cancellation, PaymentFacts, ProviderStatus, RefundFacts, RefundStatus
 from cloud.payments.tbank.ledger_view import Booked
 
-RAW_LIMIT = 16 * 1024
-TEXT_LIMIT = 512
-URL_LIMIT = 2048
 MAX_AMOUNT = 10**12
 """Kopecks; more than any terminal takes, and it fits every column."""
 
@@ -85,10 +82,10 @@ def state_of(told: object) -> State:
         order_id=_required(whole, "OrderId"),
         status=_required(whole, "Status"),
         amount=amount,
-        terminal=_text(whole.get("TerminalKey")),
+        terminal=bounded_text(whole.get("TerminalKey")),
         error=_error(whole),
         method=_method(whole.get("Params")),
-        url=_text(whole.get("PaymentURL"), URL_LIMIT),
+        url=bounded_text(whole.get("PaymentURL"), URL_LIMIT),
         raw=_evidence(whole),
     )
 
@@ -203,8 +200,7 @@ def _object(told: object) -> dict[str, object]:
 
 
 def _required(whole: dict[str, object], name: str) -> str:
-    value = whole.get(name)
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
+    text = text_or_number(whole.get(name))
     if not text:
         raise Unreadable(f"no {name}")
     return text[:64]
@@ -222,8 +218,7 @@ def _amount(value: object) -> int | None:
 
 
 def _error(whole: dict[str, object]) -> str | None:
-    code = whole.get("ErrorCode")
-    text = str(code) if isinstance(code, int) and not isinstance(code, bool) else _text(code)
+    text = text_or_number(whole.get("ErrorCode"))
     return None if text in {None, "", "0"} else text
 
 
@@ -236,19 +231,17 @@ def _method(params: object) -> str | None:
 
 def _pairs(params: object) -> Iterator[tuple[str, str]]:
     for param in params if isinstance(params, list) else ():
-        if isinstance(param, dict) and (name := _text(param.get("Key"))) and (value := _text(param.get("Value"))):
+        told = param if isinstance(param, dict) else {}
+        name, value = bounded_text(told.get("Key")), bounded_text(told.get("Value"))
+        if name and value:
             yield name, value
 
 
-def _text(value: object, limit: int = TEXT_LIMIT) -> str | None:
-    """Bounded text that any column takes: JSON can spell NUL and lone surrogates, PostgreSQL cannot store them."""
-    if not isinstance(value, str):
-        return None
-    return value[:limit].replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+def text_or_number(value: object, limit: int = TEXT_LIMIT) -> str | None:
+    """Ids and codes come in both forms."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else bounded_text(value, limit)
 
 
 def _evidence(whole: dict[str, object]) -> str:
-    """The answer's JSON for the ledger, bounded, without card and payer details."""
-    kept = {name: value for name, value in whole.items() if name not in _CARD_AND_BUYER}
-    text = json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
-    return text[:RAW_LIMIT].encode("utf-8", "replace").decode("utf-8")
+    """The answer's JSON for the ledger, without card and payer details."""
+    return evidence({name: value for name, value in whole.items() if name not in _CARD_AND_BUYER})

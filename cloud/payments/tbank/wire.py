@@ -6,13 +6,14 @@ Every call is a POST with a Token of its own; rate limit, circuit breaker and pa
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from cloud.payments import gated_exchange
 from cloud.payments.admission import Gate
-from cloud.payments.outcomes import NotOurs, NotSent, Outcome, RateLimited, Rejected
+from cloud.payments.outcomes import NotOurs, Outcome, Rejected
 from cloud.payments.provider import Shop
 from cloud.payments.tbank.answers import judge
 from cloud.payments.tbank.calls import is_provider_payment_id, signed
 from cloud.payments.tbank.objects import State, checked, state_of, states_of_order
-from cloud.payments.transport import Question, Reply, Transport
+from cloud.payments.transport import Question, Transport
 
 T = TypeVar("T")
 
@@ -66,15 +67,7 @@ class Wire:
         *,
         states_count: bool = False,
     ) -> Outcome[T]:
-        if refusal := self._gate.call():
-            return NotSent(refusal.why, refusal.wait_s, held_back=True)
-        reply = self._transport.exchange(Question("POST", path, timeout_s, body=signed(message, self._shop)))
-        if not isinstance(reply, Reply):
-            self._gate.failed()
-            return reply
-        outcome = judge(reply, read, states_count=states_count)
-        if reply.status >= 500:
-            self._gate.failed()
-        else:
-            self._gate.answered(outcome.retry_after_s or 0.0 if isinstance(outcome, RateLimited) else 0.0)
-        return outcome
+        question = Question("POST", path, timeout_s, body=signed(message, self._shop))
+        return gated_exchange.ask(
+            self._gate, self._transport, question, lambda reply: judge(reply, read, states_count=states_count)
+        )

@@ -4,13 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from cloud.payments.bounded_text import bounded_text
 from cloud.payments.outcomes import AuthError, NotOurs, Ok, Outcome, RateLimited, Rejected, Unknown
+from cloud.payments.replies import LONGEST_RETRY_AFTER_S, json_of, retry_after_s
 from cloud.payments.transport import Reply
 from cloud.payments.yookassa.objects import Unreadable
-from protocol import json_text
-
-LONGEST_RETRY_AFTER_S = 3600.0
-"""What a broken or malicious `retry_after` can ask of us at most."""
 
 DESCRIPTION_LIMIT = 500
 
@@ -38,10 +36,10 @@ def judge(reply: Reply, read: Callable[[object], T], *, asked_by_id: bool = Fals
     `asked_by_id` is a GET of one object. Only there is the 400 about `payment_id` "no such object": for a capture,
     cancel or refund the same code and parameter mean "not in this status", and descriptions are not to be matched.
     """
-    told = _json(reply.body)
+    told = json_of(reply)
     if reply.status == 200:
         return _read(told, read)
-    error = _error(told, reply.retry_after)
+    error = _error(told, retry_after_s(reply))
     if reply.status == 401:
         return AuthError(error.code, error.description)
     if reply.status == 429:
@@ -82,30 +80,19 @@ def _why(reply: Reply, told: object, error: _Error) -> str:
     return " ".join(filter(None, (f"HTTP {reply.status}", error.code, error.support_id)))
 
 
-def _json(body: bytes | None) -> object:
-    """The decoded body; None (which is also JSON's null) when there is nothing to read."""
-    try:
-        return json_text.loads(body) if body else None
-    except json_text.NotJson:
-        return None
-
-
-def _error(told: object, header: str | None) -> _Error:
+def _error(told: object, by_header_s: float | None) -> _Error:
     if not isinstance(told, dict):
-        return _Error(retry_after_s=_seconds(header))
-    return _Error(
-        code=_text(told.get("code")) or "",
-        parameter=_text(told.get("parameter")),
-        description=_text(told.get("description")),
-        support_id=_text(told.get("id")),
-        retry_after_s=_milliseconds(told.get("retry_after")) or _seconds(header),
+        return _Error(retry_after_s=by_header_s)
+    code, parameter, description, support_id = (
+        bounded_text(told.get(name), DESCRIPTION_LIMIT) for name in ("code", "parameter", "description", "id")
     )
-
-
-def _text(value: object) -> str | None:
-    if not isinstance(value, str):
-        return None
-    return value[:DESCRIPTION_LIMIT].replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    return _Error(
+        code=code or "",
+        parameter=parameter,
+        description=description,
+        support_id=support_id,
+        retry_after_s=_milliseconds(told.get("retry_after")) or by_header_s,
+    )
 
 
 def _milliseconds(value: object) -> float | None:
@@ -113,10 +100,3 @@ def _milliseconds(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         return None
     return min(value, int(LONGEST_RETRY_AFTER_S * 1000)) / 1000
-
-
-def _seconds(header: str | None) -> float | None:
-    """A gateway's Retry-After header in its number form; the date form is not worth a clock."""
-    if header is None or not header.isascii() or not header.isdigit() or len(header) > 9:
-        return None
-    return min(float(header), LONGEST_RETRY_AFTER_S)

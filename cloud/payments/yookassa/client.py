@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from cloud.payments import gated_exchange
 from cloud.payments.admission import Gate
 from cloud.payments.budget import ShopBudget
 from cloud.payments.facts import Page, PaymentFacts, RefundFacts, ShopFacts
-from cloud.payments.outcomes import NotOurs, NotSent, Outcome, RateLimited
+from cloud.payments.outcomes import NotOurs, Outcome
 from cloud.payments.provider import FiscalReceipt, NewPayment, Operation, PreparedCall, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
-from cloud.payments.transport import Question, Reply, Transport
+from cloud.payments.transport import Question, Transport
 from cloud.payments.yookassa import calls
 from cloud.payments.yookassa.answers import judge
 from cloud.payments.yookassa.objects import Unreadable, page_of, payment_facts, refund_facts, shop_facts
@@ -157,18 +158,9 @@ class YooKassaClient:
         return self._talk(Question("GET", path, self._get_timeout_s, params), read, asked_by_id=asked_by_id)
 
     def _talk(self, question: Question, read: Callable[[object], T], *, asked_by_id: bool = False) -> Outcome[T]:
-        if refusal := self._gate.call():
-            return NotSent(refusal.why, refusal.wait_s, held_back=True)
-        reply = self._transport.exchange(question)
-        if not isinstance(reply, Reply):
-            self._gate.failed()
-            return reply
-        outcome = judge(reply, read, asked_by_id=asked_by_id)
-        if reply.status >= 500:
-            self._gate.failed()
-        else:
-            self._gate.answered(outcome.retry_after_s or 0.0 if isinstance(outcome, RateLimited) else 0.0)
-        return outcome
+        return gated_exchange.ask(
+            self._gate, self._transport, question, lambda reply: judge(reply, read, asked_by_id=asked_by_id)
+        )
 
 
 def _about(wanted: str, read: Callable[[object], T], id_of: Callable[[T], str]) -> Callable[[object], T]:

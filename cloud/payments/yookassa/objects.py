@@ -3,12 +3,12 @@
 Only what identifies the object and its money is demanded; without it the object is Unreadable. No I/O.
 """
 
-import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from cloud.payments.bounded_text import URL_LIMIT, bounded_text, evidence
 from cloud.payments.facts import (
     Cancellation,
     Page,
@@ -19,14 +19,6 @@ from cloud.payments.facts import (
     ShopFacts,
     Unread,
 )
-
-RAW_LIMIT = 16 * 1024
-"""Evidence kept with an order, characters; real objects have 1-2 KiB, and metadata can add 8."""
-
-TEXT_LIMIT = 512
-"""The longest text the API allows in a field we keep (a metadata value)."""
-
-URL_LIMIT = 2048
 
 _AMOUNT = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,2})0*)?")
 _STATUSES = {
@@ -71,7 +63,7 @@ def payment_facts(told: object) -> PaymentFacts:
     """A payment object; raises Unreadable."""
     payment = _object(told, "payment")
     amount, currency = _money(payment)
-    status = _STATUSES.get(_text(payment.get("status")) or "", ProviderStatus.UNKNOWN_STATUS)
+    status = _STATUSES.get(bounded_text(payment.get("status")) or "", ProviderStatus.UNKNOWN_STATUS)
     return PaymentFacts(
         provider_payment_id=_required(payment, "id"),
         status=status,
@@ -80,15 +72,15 @@ def payment_facts(told: object) -> PaymentFacts:
         # After a partial capture `amount` is presumably the captured sum.
         captured=amount if status is ProviderStatus.SUCCEEDED else 0,
         refunded=_refunded(payment),
-        method=_text(_part(payment, "payment_method").get("type")),
+        method=bounded_text(_part(payment, "payment_method").get("type")),
         test=_flag(payment.get("test")),
-        account_id=_text(_part(payment, "recipient").get("account_id")),
+        account_id=bounded_text(_part(payment, "recipient").get("account_id")),
         metadata=_metadata(_part(payment, "metadata")),
-        confirmation_url=_text(_part(payment, "confirmation").get("confirmation_url"), URL_LIMIT),
+        confirmation_url=bounded_text(_part(payment, "confirmation").get("confirmation_url"), URL_LIMIT),
         created_at=_time(payment.get("created_at")),
         hold_expires_at=_time(payment.get("expires_at")),
         cancellation=_cancellation(payment),
-        receipt_registration=_text(payment.get("receipt_registration")),
+        receipt_registration=bounded_text(payment.get("receipt_registration")),
         income=_income(payment, currency),
         raw=_evidence(payment),
     )
@@ -101,12 +93,12 @@ def refund_facts(told: object) -> RefundFacts:
     return RefundFacts(
         provider_refund_id=_required(refund, "id"),
         provider_payment_id=_required(refund, "payment_id"),
-        status=_REFUND_STATUSES.get(_text(refund.get("status")) or "", RefundStatus.UNKNOWN_STATUS),
+        status=_REFUND_STATUSES.get(bounded_text(refund.get("status")) or "", RefundStatus.UNKNOWN_STATUS),
         amount=amount,
         currency=currency,
         cancellation=_cancellation(refund),
         created_at=_time(refund.get("created_at")),
-        receipt_registration=_text(refund.get("receipt_registration")),
+        receipt_registration=bounded_text(refund.get("receipt_registration")),
         raw=_evidence(refund),
     )
 
@@ -121,7 +113,7 @@ def shop_facts(told: object) -> ShopFacts:
         enabled=shop.get("status") == "enabled",
         test=_flag(shop.get("test")),
         fiscalization=_flag(fiscalization),
-        methods=tuple(m for m in map(_text, methods) if m) if isinstance(methods, list) else (),
+        methods=tuple(m for m in map(bounded_text, methods) if m) if isinstance(methods, list) else (),
     )
 
 
@@ -140,7 +132,7 @@ def page_of(read: Callable[[object], T]) -> Callable[[object], Page[T]]:
                 facts.append(read(item))
             except Unreadable as missing:
                 unreadable.append(_unread(item, str(missing)))
-        return Page(tuple(facts), _text(listing.get("next_cursor")), tuple(unreadable))
+        return Page(tuple(facts), bounded_text(listing.get("next_cursor")), tuple(unreadable))
 
     return read_page
 
@@ -148,7 +140,7 @@ def page_of(read: Callable[[object], T]) -> Callable[[object], Page[T]]:
 def _unread(item: object, why: str) -> Unread:
     """A refund names its payment, a payment itself."""
     told = item if isinstance(item, dict) else {}
-    provider_payment_id = _text(told.get("payment_id")) or _text(told.get("id")) or ""
+    provider_payment_id = bounded_text(told.get("payment_id")) or bounded_text(told.get("id")) or ""
     return Unread(why, provider_payment_id, _metadata(_part(told, "metadata")))
 
 
@@ -165,7 +157,7 @@ def _part(whole: dict[str, object], name: str) -> dict[str, object]:
 
 
 def _required(whole: dict[str, object], name: str) -> str:
-    text = _text(whole.get(name))
+    text = bounded_text(whole.get(name))
     if not text:
         raise Unreadable(f"no {name}")
     return text
@@ -196,7 +188,7 @@ def _income(payment: dict[str, object], currency: str) -> int | None:
 
 
 def _metadata(told: dict[str, object]) -> dict[str, str]:
-    pairs = ((_text(name), _text(value)) for name, value in told.items())
+    pairs = ((bounded_text(name), bounded_text(value)) for name, value in told.items())
     return {name: value for name, value in pairs if name is not None and value is not None}
 
 
@@ -204,14 +196,7 @@ def _cancellation(whole: dict[str, object]) -> Cancellation | None:
     details = whole.get("cancellation_details")
     if not isinstance(details, dict):
         return None
-    return Cancellation(party=_text(details.get("party")), reason=_text(details.get("reason")))
-
-
-def _text(value: object, limit: int = TEXT_LIMIT) -> str | None:
-    """Bounded text that any column takes: JSON can spell NUL and lone surrogates, PostgreSQL cannot store them."""
-    if not isinstance(value, str):
-        return None
-    return value[:limit].replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    return Cancellation(party=bounded_text(details.get("party")), reason=bounded_text(details.get("reason")))
 
 
 def _flag(value: object) -> bool | None:
@@ -228,10 +213,9 @@ def _time(value: object) -> datetime | None:
 
 
 def _evidence(whole: dict[str, object]) -> str:
-    """The object's JSON for the ledger, bounded, without card and payer details."""
+    """The object's JSON for the ledger, without card and payer details."""
     kept = dict(whole)
     if "payment_method" in kept:
         method = _part(kept, "payment_method")
         kept["payment_method"] = {name: method[name] for name in _METHOD_KEPT if name in method}
-    text = json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
-    return text[:RAW_LIMIT].encode("utf-8", "replace").decode("utf-8")
+    return evidence(kept)

@@ -5,19 +5,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import requests
-from flask.testing import FlaskClient
-from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from cloud.background.loops import ThreadPool
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device
-from cloud.orders.tasks import Task
 from cloud.payments.call_worker import CallWorker
 from cloud.payments.custom.callback import PATH
 from cloud.payments.custom.client import CustomClient
 from cloud.payments.custom.ledger_view import LedgerView, addresses_of
-from cloud.payments.models import StoredNotification
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.rate import CircuitBreaker, TokenBucket
@@ -27,6 +23,7 @@ from cloud.settings import Settings
 from cloud.wiring import Cloud
 from simulator.custom import CustomSimulator
 from simulator.custom.books import Payment as TheirPayment
+from tests.cloud.stepped_till import SteppedTill
 from tests.cloud.tills import opened
 from tests.cloud.worlds import DEVICE, SECRET_KEY, World
 
@@ -35,7 +32,7 @@ SECRET = "an-agreed-secret-of-forty-two-characters!!"
 PUBLIC_URL = "https://coffee.example.org"
 
 
-class CustomTill:
+class CustomTill(SteppedTill):
     """`merchant` is the other side. Its callbacks come in by `hear()`, as if posted."""
 
     def __init__(self, world: World, merchant: CustomSimulator, **offers: str) -> None:
@@ -79,9 +76,6 @@ class CustomTill:
     def close(self) -> None:
         self._buyer.close()
         self.shops.close()
-
-    def client(self) -> FlaskClient:
-        return self.app.test_client()
 
     # The buyer
 
@@ -138,25 +132,6 @@ class CustomTill:
     def post(self, body: Any) -> TestResponse:
         how: dict[str, Any] = {"data": body} if isinstance(body, bytes) else {"json": body}
         return self.client().post(PATH, **how)
-
-    # Our own loops
-
-    def work(self, seconds: float = 0.0) -> None:
-        """Time passes; whatever is due is done until nothing is."""
-        now, quiet = self.world.clock.advance(seconds), 0
-        for _ in range(50):
-            wakes = [self.call_worker.step(now), self.poller.step(now)]
-            quiet = quiet + 1 if min(wakes) > now else 0
-            if quiet == 2:
-                return
-        raise AssertionError("the loops do not come to rest")
-
-    def verdicts(self, order_id: str, *tasks: Task) -> list[str]:
-        return [row.verdict for row in self.world.rows(order_id, *tasks)]
-
-    def notifications(self) -> list[StoredNotification]:
-        with self.world.database.read() as session:
-            return list(session.scalars(select(StoredNotification).order_by(StoredNotification.id)))
 
 
 @contextmanager

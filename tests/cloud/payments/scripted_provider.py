@@ -4,14 +4,12 @@ import base64
 import json
 import socket
 import ssl
-import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from cryptography import x509
@@ -20,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from tests.cloud.payments.played_server import PlayedHandler, PlayedServer
 from tests.cloud.payments.samples_on_disk import PENDING
 
 
@@ -78,8 +77,7 @@ class ScriptedProvider:
         if tls is not None:
             # The handshake belongs to the connection's thread, not to the one that accepts.
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
+        self._server.begin()
 
     @property
     def url(self) -> str:
@@ -109,9 +107,7 @@ class ScriptedProvider:
     def close(self) -> None:
         """Stop listening and let everyone who hangs go."""
         self._closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.end()
 
 
 @contextmanager
@@ -143,20 +139,8 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     return context
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that hang up are part of the play."""
-
-
-def _server(play: ScriptedProvider) -> _Server:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # Headers and body leave in two writes; Nagle would hold the second back for 40 ms.
-        disable_nagle_algorithm = True
-
+def _server(play: ScriptedProvider) -> PlayedServer:
+    class Handler(PlayedHandler):
         def setup(self) -> None:
             super().setup()
             play.connected.add(self.client_address)
@@ -176,7 +160,7 @@ def _server(play: ScriptedProvider) -> _Server:
             if answer.hang:
                 play.hang()
             if answer.hang or answer.reset or answer.drips:
-                self._reset()
+                self.reset()
             else:
                 self._write(answer)
 
@@ -192,12 +176,4 @@ def _server(play: ScriptedProvider) -> _Server:
             self.wfile.write(answer.body)
             self.close_connection = length != len(answer.body)
 
-        def _reset(self) -> None:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
-            self.close_connection = True
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Quiet."""
-
-    return _Server(("127.0.0.1", 0), Handler)
+    return PlayedServer(Handler)

@@ -17,8 +17,8 @@ from cloud.payments.budget import (
     SHOP_SLOTS,
     SLOW,
     SLOW_S,
+    HeldBack,
     Priority,
-    Refusal,
     ShopBudget,
     Ticket,
 )
@@ -31,7 +31,7 @@ URGENT = [Priority.NOTIFICATION, Priority.CREATE, Priority.CAPTURE, Priority.RET
 def served(budget: ShopBudget, priority: Priority, now: float, waited_s: float = 0.0) -> bool:
     """One piece of work of one call, over at once; whether it might begin."""
     ticket = budget.admit(priority, now, waited_s)
-    if isinstance(ticket, Refusal):
+    if isinstance(ticket, HeldBack):
         return False
     assert budget.call(now) is None
     budget.answered(now)
@@ -47,7 +47,7 @@ def begun(budget: ShopBudget, priority: Priority, now: float) -> Ticket:
 
 def refused(budget: ShopBudget, priority: Priority, now: float) -> str:
     told = budget.admit(priority, now)
-    assert isinstance(told, Refusal), told
+    assert isinstance(told, HeldBack), told
     return told.why
 
 
@@ -55,10 +55,10 @@ def test_who_waited_as_told_is_not_told_to_wait_for_nothing() -> None:
     """Regression (world 5715): a wait of 2e-15 s, asked for again and again."""
     for moment in range(300):
         budget, now = ShopBudget(), moment / 7
-        while not isinstance(told := budget.admit(Priority.CREATE, now), Refusal):
+        while not isinstance(told := budget.admit(Priority.CREATE, now), HeldBack):
             budget.end(told, now)
         for _ in range(5):
-            if not isinstance(told := budget.admit(Priority.CREATE, now), Refusal):
+            if not isinstance(told := budget.admit(Priority.CREATE, now), HeldBack):
                 break
             assert now < now + told.wait_s
             now += told.wait_s
@@ -144,7 +144,7 @@ def test_work_is_held_back_while_the_circuit_is_open_and_then_goes_one_at_a_time
         budget.failed(5.0)
         budget.end(ticket, 5.0)
     told = budget.admit(Priority.CREATE, 6.0)
-    assert told == Refusal(CIRCUIT, 9.0)
+    assert told == HeldBack(CIRCUIT, 9.0)
     probe = begun(budget, Priority.CREATE, 15.0)
     assert budget.call(15.0) is None
     assert refused(budget, Priority.NOTIFICATION, 15.0) == CIRCUIT
@@ -159,7 +159,7 @@ def test_what_work_calls_beyond_its_first_goes_at_once_and_is_missing_afterwards
     assert [budget.call(0.0) for _ in range(5)] == [None] * 5
     budget.end(ticket, 0.0)
     assert refused(budget, Priority.NOTIFICATION, 0.0) == RATE
-    assert isinstance(budget.call(0.0), Refusal), "a refused caller has nothing in hand"
+    assert isinstance(budget.call(0.0), HeldBack), "a refused caller has nothing in hand"
     assert served(budget, Priority.NOTIFICATION, 2.0)
 
 
@@ -170,13 +170,20 @@ def test_work_that_found_nothing_to_do_costs_nothing() -> None:
     assert served(budget, Priority.NOTIFICATION, 0.0)
 
 
+def test_work_that_found_nothing_to_do_leaves_no_call_in_hand() -> None:
+    budget = ShopBudget(TokenBucket(per_second=1.0, burst=1.0))
+    budget.end(begun(budget, Priority.NOTIFICATION, 0.0), 0.0, begun=False)
+    assert budget.call(0.0) is None
+    assert isinstance(budget.call(0.0), HeldBack)
+
+
 def test_silence_that_was_asked_for_holds_for_all() -> None:
     budget = ShopBudget()
     ticket = begun(budget, Priority.NOTIFICATION, 0.0)
     budget.answered(0.0, pause_s=3.0)
-    assert budget.call(0.0) == Refusal(RATE, 3.0)
+    assert budget.call(0.0) == HeldBack(RATE, 3.0)
     budget.end(ticket, 0.0)
-    assert budget.admit(Priority.NOTIFICATION, 1.0) == Refusal(RATE, 2.0)
+    assert budget.admit(Priority.NOTIFICATION, 1.0) == HeldBack(RATE, 2.0)
 
 
 @given(st.integers(0, 10**6))
@@ -235,7 +242,7 @@ def test_who_was_refused_is_woken_by_the_first_who_ends() -> None:
     admission.end(first)
     assert woken == [], "nobody waited"
     first = admission.admit(a_gate(clock), Priority.NOTIFICATION)
-    assert isinstance(admission.admit(a_gate(clock), Priority.NOTIFICATION), Refusal)
+    assert isinstance(admission.admit(a_gate(clock), Priority.NOTIFICATION), HeldBack)
     assert isinstance(first, Permit)
     admission.end(first)
     assert woken == [1]
@@ -256,7 +263,7 @@ def test_who_waits_with_his_own_thread_gets_leave_when_it_comes_and_no_longer() 
     admission.pause = pause
     assert isinstance(admission.admit_within(gate, Priority.CREATE, 2.0), Permit)
     assert len(paused) == 3
-    assert isinstance(admission.admit_within(gate, Priority.CREATE, 2.0), Refusal)
+    assert isinstance(admission.admit_within(gate, Priority.CREATE, 2.0), HeldBack)
     assert sum(paused) <= 3.0
 
 
@@ -266,8 +273,8 @@ def test_nothing_begins_once_the_process_ends_and_nobody_waits_for_it() -> None:
     under_way = admission.admit(gate, Priority.CREATE)
     assert isinstance(under_way, Permit)
     gate.close()
-    assert isinstance(gate.call(), Refusal), "nor what work under way would ask next"
-    assert isinstance(admission.admit_within(gate, Priority.CREATE, 3.0), Refusal)
+    assert isinstance(gate.call(), HeldBack), "nor what work under way would ask next"
+    assert isinstance(admission.admit_within(gate, Priority.CREATE, 3.0), HeldBack)
     assert paused == []
 
 
@@ -302,4 +309,4 @@ def test_a_slot_is_held_while_the_shop_is_asked_and_not_while_its_answer_is_stor
     permit = admission.admit(gate, Priority.NOTIFICATION)
     assert isinstance(permit, Permit)
     launcher.submit(permit, work)
-    assert told == [Refusal, Permit]
+    assert told == [HeldBack, Permit]

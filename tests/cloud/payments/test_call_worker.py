@@ -13,7 +13,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential
 from cloud.orders import operator_actions, outbox
 from cloud.orders.order_tasks import LaneWorkers
-from cloud.orders.outbox import Claim
+from cloud.orders.outbox import Lease
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane, Task
 from cloud.payments.admission import Permit
@@ -169,7 +169,7 @@ def test_the_same_bytes_go_again_under_the_same_key(sqlite_world: World) -> None
 @pytest.mark.both_databases
 def test_a_worker_that_died_while_calling_is_replaced_and_its_call_repeated(till: Till) -> None:
     order_id = ready_for(till, Task.REFUND)
-    taken = till.world.database.transact(outbox.claim, Lane.PROVIDER, till.world.now, Claim("dead", 120))
+    taken = till.world.database.transact(outbox.claim, Lane.PROVIDER, till.world.now, Lease("dead", 120))
     assert [row.task for row in taken] == ["refund"]
     till.work(119)
     assert till.refunds_there() == []
@@ -357,7 +357,7 @@ def test_the_call_worker_sleeps_until_something_can_be_done(till: Till) -> None:
     world = till.world
     assert till.call_worker.step(world.now) == world.now + timedelta(seconds=IDLE_S)
     ready_for(till, Task.REFUND)
-    world.database.transact(outbox.claim, Lane.PROVIDER, world.now, Claim("another", 120))
+    world.database.transact(outbox.claim, Lane.PROVIDER, world.now, Lease("another", 120))
     assert till.call_worker.step(world.now) == world.now + timedelta(seconds=120)
 
 

@@ -1,12 +1,19 @@
-"""A worker that stands still: what others hold meanwhile is left to them, and no call leaves when its lease is over."""
+"""A worker that stands still, or ends: what others hold, or could hold, is theirs; no call leaves after its lease."""
 
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
 
 from cloud.background.loops import ThreadPool
 from cloud.orders import operator_actions, outbox
-from cloud.orders.outbox import Claim
+from cloud.orders.locked_order import LockedOrder
+from cloud.orders.order_tasks import LaneWorkers
+from cloud.orders.outbox import Lease, OutboxRow
 from cloud.orders.tasks import Lane, Task
 from cloud.payments.call_worker import LEASE_S, CallWorker
+from cloud.payments.provider_clients import ProviderClients
 from protocol.reasons import Result
 from tests.cloud.payments.test_call_worker import at_once, money, ready_for
 from tests.cloud.tills import Till
@@ -48,7 +55,37 @@ def test_a_step_that_stood_still_takes_nothing_from_those_who_hold_it(till: Till
     order_id = ready_for(till, Task.REFUND)
     began = world.now
     world.clock.advance(600)
-    world.database.transact(outbox.claim, Lane.PROVIDER, world.now, Claim("another", LEASE_S))
+    world.database.transact(outbox.claim, Lane.PROVIDER, world.now, Lease("another", LEASE_S))
     till.call_worker.step(began)
     [row] = world.rows(order_id, Task.REFUND)
     assert (row.claimed_by, row.settled_at) == ("another", None)
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["the shops are closed too", "only the threads are gone"])
+def test_a_capture_committed_while_its_worker_ends_is_at_once_anothers(till: Till, *, is_told: bool) -> None:
+    """Regression: the report that asked for it failed, and the capture waited for the end of a dead lease."""
+    world, pool = till.world, ThreadPool("ending", 1)
+    order_id = till.paid()
+    world.publish(order_id)
+    ending = CallWorker(
+        world.database, till.shops, world.rules, "http://x", "ending", pool, lambda: 0.0, world.clock
+    ).lane_worker()  # fmt: skip
+
+    def prepare_and_end(locked: LockedOrder, row: OutboxRow) -> Callable[[], None] | None:
+        begin = ending.prepare(locked, row)
+        if is_told:
+            till.shops.begin_nothing()
+        pool.close()
+        return begin
+
+    world.database.dispatchers.add(LaneWorkers({Lane.PROVIDER: replace(ending, prepare=prepare_and_end)}))
+    with world.database.wakeups.waiter(outbox.topic(Lane.PROVIDER)) as ear:
+        world.report(order_id, Result.DONE)
+        assert ear.wait(0)
+    with closing(ProviderClients(world.database, world.vault, till._connect, world.clock)) as clients:
+        CallWorker(
+            world.database, clients, world.rules, "http://x", "another", ThreadPool("another", 0), lambda: 0.0,
+            world.clock,
+        ).step(world.now)  # fmt: skip
+    assert till.verdicts(order_id, Task.CAPTURE) == ["done"]
+    assert money(till, order_id) == (0, PRICE, 0)

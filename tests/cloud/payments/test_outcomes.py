@@ -1,12 +1,16 @@
-"""When to ask again, and whether what was answered agrees with our books."""
+"""When to ask again, whether what was answered agrees with our books, and what of it an order may believe."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.payments.facts import Expected, PaymentFacts, ProviderStatus, differences
+from cloud.orders.money import PaymentAnswer, PaymentState
+from cloud.payments.facts import Cancellation, Expected, PaymentFacts, ProviderStatus, differences
 from cloud.payments.outcomes import LONGEST_WAIT_S, REPLAY_LIMIT_S, may_replay, next_ask
+from cloud.payments.verification import answer_of
 
 NOW = datetime(2026, 3, 2, 7, 15, tzinfo=UTC)
 OURS = Expected("100500", 15000, {"order_id": "o-1"})
@@ -77,3 +81,43 @@ def test_every_difference_is_named() -> None:
     assert differences(said(order_id="o-2"), OURS) == ("metadata.order_id",)
     missing = Expected("100500", 15000, {"payment": "pay-1"})
     assert differences(said(), missing) == ("metadata.payment",)
+
+
+def test_an_answer_is_every_word_of_the_provider_and_where_it_differs_from_ours() -> None:
+    facts = replace(
+        said(amount=14999, currency="KZT"),
+        captured=9000,
+        refunded=4000,
+        income=8700,
+        method="bank_card",
+        confirmation_url="https://pay.example.org/p-1",
+        hold_expires_at=NOW,
+        cancellation=Cancellation("payment_network", "expired_on_capture"),
+    )
+    assert answer_of(facts, OURS) == PaymentAnswer(
+        state=PaymentState.CAPTURED,
+        provider_payment_id="p-1",
+        captured=9000,
+        refunded=4000,
+        income=8700,
+        method="bank_card",
+        confirmation_url="https://pay.example.org/p-1",
+        hold_expires_at=NOW,
+        cancel_reason="expired_on_capture",
+        problem="amount,currency",
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        (ProviderStatus.PENDING, PaymentState.PENDING),
+        (ProviderStatus.HELD, PaymentState.HELD),
+        (ProviderStatus.SUCCEEDED, PaymentState.CAPTURED),
+        (ProviderStatus.CANCELED, PaymentState.CANCELED),
+        (ProviderStatus.UNKNOWN_STATUS, None),
+    ],
+)
+def test_a_status_is_a_state_of_ours_or_decides_nothing(status: ProviderStatus, state: PaymentState | None) -> None:
+    answer = answer_of(replace(said(), status=status), OURS)
+    assert (answer.state if answer else None) is state

@@ -22,6 +22,12 @@ def test_a_bucket_never_holds_more_than_its_burst() -> None:
     assert bucket.take(1e6) > 0
 
 
+def test_a_clock_that_is_behind_takes_nothing_away() -> None:
+    """Threads ask in turns, and not in the order of their moments."""
+    bucket = TokenBucket(per_second=5, burst=2)
+    assert [bucket.take(10.0), bucket.take(9.0), bucket.take(9.0)] == [0.0, 0.0, pytest.approx(0.2)]
+
+
 def test_a_pause_is_kept_and_bounded() -> None:
     bucket = TokenBucket()
     bucket.pause(0.0, 3.0)
@@ -29,6 +35,8 @@ def test_a_pause_is_kept_and_bounded() -> None:
     assert bucket.take(3.0) == 0.0
     bucket.pause(3.0, 1e9)
     assert bucket.take(3.0) == LONGEST_PAUSE_S
+    bucket.pause(4.0, 1.0)
+    assert bucket.take(5.0) == LONGEST_PAUSE_S - 2, "a shorter one ends no longer one"
 
 
 @given(st.lists(st.floats(min_value=0, max_value=100), min_size=1, max_size=200))
@@ -42,6 +50,7 @@ def test_a_bucket_that_could_never_give_is_refused() -> None:
     for per_second, burst in ((0.0, 1.0), (1.0, 0.5)):
         with pytest.raises(ValueError, match="bucket"):
             TokenBucket(per_second, burst)
+    assert TokenBucket(1.0, 1.0).take(0.0) == 0.0
 
 
 def test_a_circuit_opens_after_failures_in_a_row() -> None:

@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from cloud.background.loops import ThreadPool
@@ -11,7 +10,6 @@ from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
 from cloud.http.addresses import parse_senders
 from cloud.payments.call_worker import CallWorker
-from cloud.payments.models import StoredNotification
 from cloud.payments.provider import CaptureMode, NewPayment
 from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.status_poller import StatusPoller
@@ -20,12 +18,13 @@ from cloud.settings import YOOKASSA_SENDERS, Settings
 from cloud.wiring import Cloud
 from protocol.reasons import Result
 from tests.cloud.payments.contract.rig import Money, ProviderRig
+from tests.cloud.stepped_till import SteppedTill
 from tests.cloud.worlds import PRICE, SECRET_KEY, World
 
 PUBLIC_URL = "https://coffee.example.org"
 
 
-class ContractTill:
+class ContractTill(SteppedTill):
     """An order is pressed, paid, poured and settled as in the field; the loops work when they are told to."""
 
     def __init__(self, world: World, rig: ProviderRig) -> None:
@@ -54,9 +53,6 @@ class ContractTill:
     def one_stage(self) -> None:
         """From now on money is taken at once."""
         self.world.database.transact(self._sells_by, "immediate")
-
-    def client(self) -> FlaskClient:
-        return self.app.test_client()
 
     def press(self, order_id: str) -> TestResponse:
         return self.client().post("/v1/initiate-payment", json={"order_id": order_id})
@@ -100,22 +96,8 @@ class ContractTill:
             assert self.rig.notification_accepted in {"", answer.text}
         return answer
 
-    def work(self, seconds: float = 0.0) -> None:
-        """Time passes; whatever is due is done until nothing is."""
-        now, quiet = self.world.clock.advance(seconds), 0
-        for _ in range(50):
-            wakes = [self.call_worker.step(now), self.poller.step(now)]
-            quiet = quiet + 1 if min(wakes) > now else 0
-            if quiet == 2:
-                return
-        raise AssertionError("the loops do not come to rest")
-
     def money(self, order_id: str) -> Money:
         return self.rig.money(self.provider_payment_id(order_id))
-
-    def notifications(self) -> list[StoredNotification]:
-        with self.world.database.read() as session:
-            return list(session.scalars(select(StoredNotification).order_by(StoredNotification.id)))
 
     def stranger(self) -> str:
         """A payment at our shop which no order of ours asked for."""

@@ -1,16 +1,14 @@
 """A real socket between a client and its provider on which every provider's calls can go wrong in the same ways."""
 
-import socket
-import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+
+from tests.cloud.payments.played_server import PlayedHandler, PlayedServer
 
 Rewrite = Callable[[bytes], bytes]
 
@@ -52,8 +50,7 @@ class Wire:
         self._closing = threading.Event()
         self._server = _server(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}{parts.path}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
+        self._server.begin()
 
     def trouble(self, trouble: Trouble, *, after: bool = False, acts_only: bool = True, times: int = 1) -> None:
         """The next `times` calls (of those that may change something) go wrong so."""
@@ -87,23 +84,11 @@ class Wire:
 
     def close(self) -> None:
         self._closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.end()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that hang up are part of the play."""
-
-
-def _server(wire: Wire) -> _Server:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+def _server(wire: Wire) -> PlayedServer:
+    class Handler(PlayedHandler):
         wbufsize = -1
 
         def forward(self) -> None:
@@ -130,10 +115,10 @@ def _server(wire: Wire) -> _Server:
         def _suffer(self, trouble: Trouble, true: bytes) -> None:
             match trouble:
                 case Trouble.RESET:
-                    self._reset()
+                    self.reset()
                 case Trouble.SILENCE:
                     wire.be_silent()
-                    self._reset()
+                    self.reset()
                 case Trouble.SERVER_ERROR:
                     self._answer(500, b"")
                 case Trouble.GATEWAY_PAGE:
@@ -158,18 +143,10 @@ def _server(wire: Wire) -> _Server:
             self.wfile.flush()
             self.close_connection = promised >= 0
 
-        def _reset(self) -> None:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
-            self.close_connection = True
-
         def finish(self) -> None:
             try:
                 super().finish()
             except (ConnectionError, ValueError):
                 self.close_connection = True
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Quiet."""
-
-    return _Server(("127.0.0.1", 0), Handler)
+    return PlayedServer(Handler)

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,23 +15,10 @@ from cloud.payments import inbox
 from cloud.payments.status_poller import StatusPoller
 from simulator.custom.callbacks import Mischief
 from simulator.custom.signing import envelope
-from tests.cloud.payments.custom_till import ACCOUNT, SECRET, CustomTill, a_custom_till
-from tests.cloud.worlds import PRICE, World
+from tests.cloud.payments.custom_till import ACCOUNT, SECRET, CustomTill
+from tests.cloud.worlds import PRICE
 
 OTHER_SECRET = "the secret of another merchant, long enough"
-
-
-@pytest.fixture
-def till(world: World) -> Iterator[CustomTill]:
-    """A merchant with a status address, on each database."""
-    with a_custom_till(world) as made:
-        yield made
-
-
-@pytest.fixture
-def callbacks_only(sqlite_world: World) -> Iterator[CustomTill]:
-    with a_custom_till(sqlite_world, ()) as made:
-        yield made
 
 
 def told(till: CustomTill, order_id: str, **changes: Any) -> dict[str, Any]:

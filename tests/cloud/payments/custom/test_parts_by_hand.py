@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from cloud.orders import operator_actions
-from cloud.orders.at_risk import at_risk
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from tests.cloud.payments.custom_till import CustomTill, a_custom_till
+from tests.cloud.sums_at_risk import at_risk
 from tests.cloud.worlds import PRICE, World
 
 pytestmark = pytest.mark.any_database

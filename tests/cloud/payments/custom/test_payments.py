@@ -11,7 +11,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential
 from cloud.operators.forget_buyer import forget_buyer
 from cloud.orders import operator_actions
-from cloud.orders.at_risk import Next, at_risk
+from cloud.orders.at_risk import Next
 from cloud.orders.models import Movement
 from cloud.orders.tasks import Task
 from cloud.payments.models import ERASED, StoredNotification
@@ -20,6 +20,7 @@ from protocol.reasons import Result
 from simulator.custom.books import Status
 from simulator.custom.faults import Fault, Kind, Where
 from tests.cloud.payments.custom_till import ACCOUNT, CustomTill, a_custom_till
+from tests.cloud.sums_at_risk import at_risk
 from tests.cloud.worlds import PRICE, World
 
 pytestmark = pytest.mark.any_database
@@ -37,22 +38,8 @@ SHAKY = [
 
 
 @pytest.fixture
-def till(world: World) -> Iterator[CustomTill]:
-    """A merchant with status and action addresses, on each database."""
-    with a_custom_till(world) as made:
-        yield made
-
-
-@pytest.fixture
 def sqlite_till(sqlite_world: World) -> Iterator[CustomTill]:
     with a_custom_till(sqlite_world) as made:
-        yield made
-
-
-@pytest.fixture
-def callbacks_only(sqlite_world: World) -> Iterator[CustomTill]:
-    """A merchant who offers nothing but callbacks."""
-    with a_custom_till(sqlite_world, ()) as made:
         yield made
 
 

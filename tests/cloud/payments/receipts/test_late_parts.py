@@ -1,7 +1,5 @@
 """A part returned once the buyer's address is erased: its receipt goes to the merchant, or the part is refused."""
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import update
 
@@ -11,20 +9,14 @@ from cloud.orders.operator_actions import WrongSum, give_back
 from cloud.orders.return_requests import Asker, ReturnRequest, Wanted
 from cloud.orders.return_rules import Limits, ReturnReason
 from cloud.orders.tasks import Task
-from tests.cloud.payments.fiscal_till import BUYER, CONTACT, FiscalTill, a_fiscal_till
-from tests.cloud.worlds import PRICE, World
+from tests.cloud.payments.fiscal_till import BUYER, CONTACT, FiscalTill
+from tests.cloud.worlds import PRICE
 
 pytestmark = pytest.mark.any_database
 
 PART = 5000
 WIDE = Limits(per_act=PRICE, per_person_day=2 * PRICE)
 BY_TWO = Limits(per_act=0, per_person_day=0)
-
-
-@pytest.fixture
-def fiscal(world: World) -> Iterator[FiscalTill]:
-    with a_fiscal_till(world) as made:
-        yield made
 
 
 def write_to(fiscal: FiscalTill, address: str) -> None:

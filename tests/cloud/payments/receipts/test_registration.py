@@ -28,12 +28,6 @@ BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
 
 
 @pytest.fixture
-def fiscal(world: World) -> Iterator[FiscalTill]:
-    with a_fiscal_till(world) as made:
-        yield made
-
-
-@pytest.fixture
 def sqlite_fiscal(sqlite_world: World) -> Iterator[FiscalTill]:
     with a_fiscal_till(sqlite_world) as made:
         yield made

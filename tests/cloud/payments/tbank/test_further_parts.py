@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from cloud.orders import operator_actions
-from cloud.orders.at_risk import Next, at_risk
+from cloud.orders.at_risk import Next
 from cloud.orders.tasks import BY_HAND, DONE, Task
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.ledger_view import ShopKey
@@ -14,6 +14,7 @@ from simulator.tbank.terms import Behaviour
 from tests.cloud.payments.contract.tbank_rig import TBankRig
 from tests.cloud.payments.contract.till import ContractTill
 from tests.cloud.payments.reconciling import a_reconciler
+from tests.cloud.sums_at_risk import at_risk
 from tests.cloud.worlds import World
 
 SLOW = Behaviour(original_amount=True, refund_delay=60.0)

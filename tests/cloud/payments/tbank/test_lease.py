@@ -6,7 +6,7 @@ import pytest
 
 from cloud.background.loops import ThreadPool
 from cloud.orders import operator_actions, outbox
-from cloud.orders.outbox import Claim
+from cloud.orders.outbox import Lease
 from cloud.orders.tasks import DONE, Lane, Task
 from cloud.payments.call_worker import LEASE_S, CallWorker
 from protocol.reasons import Result
@@ -101,9 +101,9 @@ def test_what_the_same_process_has_taken_anew_meanwhile_stays_taken(
     world = till.world
 
     def taken_anew() -> None:
-        world.database.transact(outbox.claim, Lane.PROVIDER, world.now, Claim("till", LEASE_S))
+        world.database.transact(outbox.claim, Lane.PROVIDER, world.now, Lease("till", LEASE_S))
 
     stands_still(rig, world, LEASE_S, taken_anew)
     till.call_worker.step(world.now)
     [row] = world.rows(order_id, Task.REFUND)
-    assert (row.claimed_by, row.claimed_until) == ("till", Claim("till", LEASE_S).until(world.now))
+    assert (row.claimed_by, row.claimed_until) == ("till", Lease("till", LEASE_S).until(world.now))

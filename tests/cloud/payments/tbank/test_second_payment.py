@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from cloud.background.loops import ThreadPool
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Merchant
+from cloud.orders import paying
 from cloud.orders.models import Payment
 from cloud.orders.states import Status
 from cloud.payments.call_worker import CallWorker
@@ -140,6 +141,16 @@ def test_money_for_an_order_that_is_over_goes_back(till: TwoPages) -> None:
     till.work(3600)
     assert till.rig.money(second) == Money(taken=PRICE, returned=PRICE)
     assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
+
+
+def test_whoever_presses_again_finds_the_second_once_the_first_is_declined(till: TwoPages) -> None:
+    order_id, world = till.open(), till.world
+    first = world.payment(order_id).id
+    till.rig.bank.bank.decline(till.provider_payment_id(order_id), "insufficient_funds")
+    till.work(60)
+    assert world.status(order_id) == Status.NOT_PAID
+    second = world.database.transact(paying.adopt_second, first, till.second(order_id), world.now, world.now)
+    assert world.start(order_id) == second.id
 
 
 def test_one_that_is_not_paid_yet_is_looked_at_until_it_is(till: TwoPages) -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud.payments.bounded_text import EVIDENCE_LIMIT
 from cloud.payments.facts import Cancellation, ProviderStatus, RefundStatus, Unread
 from cloud.payments.yookassa.objects import (
-    RAW_LIMIT,
     Unreadable,
     amount_text,
     kopecks,
@@ -141,7 +141,7 @@ def test_the_evidence_holds_no_card_and_is_bounded() -> None:
     assert "555555" not in facts.raw
     assert "4477" not in facts.raw
     assert facts.raw not in repr(facts)
-    assert len(payment_facts(changed("payments/pending-redirect", noise="x" * 99_999)).raw) == RAW_LIMIT
+    assert len(payment_facts(changed("payments/pending-redirect", noise="x" * 99_999)).raw) == EVIDENCE_LIMIT
 
 
 def test_a_page_gives_its_items_and_its_cursor() -> None:
