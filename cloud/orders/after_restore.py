@@ -168,7 +168,7 @@ def _forgotten_order(tx: Transaction, listed: Listed, rules: OrderLimits, now: d
         status=Status.CREATED.value, created_at=listed.created_at,
         expires_at=listed.created_at + seconds(rules.order_expiration_s),
     )  # fmt: skip
-    locked = tx.part(LockedOrders).create(order, device.control, is_closed=device.status == "closed")
+    locked = tx.part(LockedOrders).create(order, device.control)
     begin_history(locked, "adopted", "provider", now, evidence={"adopted": listed.provider_payment_id})
     return locked
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Index, Integer, LargeBinary, String, Table, delete, insert, or_, select, text
+from sqlalchemy import Connection, Index, Integer, LargeBinary, String, Table, delete, exists, insert, or_, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.database import beginnings
@@ -78,10 +78,17 @@ class ArchivedPayment(Base):
 _archived, _payments = table_of(ArchivedOrder), table_of(ArchivedPayment)
 
 
-def put_away(tx: Transaction, order_ids: Collection[str], now: datetime) -> None:
-    """Pack these orders. The caller holds them and their payments locked, and has seen that nothing of them moves."""
+def put_away(tx: Transaction, order_ids: Collection[str], now: datetime) -> set[str]:
+    """Pack these orders. The caller holds them and their payments locked, and has seen that nothing of them moves.
+
+    Returns those that are left out: one of that number rests already. A program from before the archive finds none,
+    and makes the order anew.
+    """
     connection = tx.connection
-    parts = _read(connection, order_ids)
+    twins = set(connection.scalars(select(_archived.c.order_id).where(_archived.c.order_id.in_(order_ids))))
+    parts = _read(connection, [order_id for order_id in order_ids if order_id not in twins])
+    if not parts:
+        return twins
     connection.execute(insert(_archived), [_packed_row(order_id, rows, now) for order_id, rows in parts.items()])
     payments = [
         {name: row[name] for name in ("id", "provider_payment_id", "order_id")}
@@ -93,12 +100,17 @@ def put_away(tx: Transaction, order_ids: Collection[str], now: datetime) -> None
     order_hours.put_to_rest(tx, [row for rows in parts.values() for row in rows["orders"]])
     for name in reversed(TABLES):
         connection.execute(delete(_table(name)).where(_owner(name).in_(_owners(parts, name))))
+    return twins
 
 
 def bring_back(tx: Transaction, order_ids: Collection[str], now: datetime | None = None) -> list[str]:
-    """Have those of these orders that rest among the living again; which. With `now` they stay there for a while."""
-    connection = tx.connection
+    """Have those of these orders that rest among the living again; which. With `now` they stay there for a while.
+
+    One whose number another lives under goes on resting.
+    """
+    connection, living = tx.connection, _table("orders").c.id
     wanted = select(_archived.c.order_id, _archived.c.packed).where(_archived.c.order_id.in_(order_ids))
+    wanted = wanted.where(~exists().where(living == _archived.c.order_id))
     found = connection.execute(wanted.order_by(_archived.c.order_id).with_for_update()).all()
     if not found:
         return []

@@ -13,7 +13,7 @@ from sqlalchemy import Select, func, or_, select, text, tuple_
 
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
-from cloud.orders.archive import put_away
+from cloud.orders.archive import ArchivedOrder, bring_back, put_away
 from cloud.orders.at_risk import endangered
 from cloud.orders.claims import UNRESOLVED, Claim
 from cloud.orders.commissions import Commission
@@ -48,28 +48,41 @@ class Archiving:
         self._database = database
         self._after = after
         self._place = _FIRST
+        self._twins = set[str]()
 
     def step(self, now: datetime) -> datetime:
         """Look at some; when to go on."""
-        place, archived = self._database.transact(archive_some, self._place, self._after, now)
+        place, archived, twins = self._database.transact(archive_some, self._place, self._after, now)
         if archived:
             log.info("%d orders rest in the archive", archived)
+        for order_id in sorted(twins - self._twins):
+            log.warning("another order of this number rests in the archive: it stays out", extra={"order_id": order_id})
+        self._twins |= twins
         self._place = place or _FIRST
         return now + (LATER if place is None else SOON)
 
 
-def archive_some(tx: Transaction, place: Place, after: timedelta, now: datetime) -> tuple[Place | None, int]:
-    """Look at the next `BATCH` orders of that age: how far that went, None at the end; how many rest from now on."""
+def bring_back_next(tx: Transaction, place: str, now: datetime) -> tuple[str | None, int]:
+    """Empty the archive by its next `BATCH` orders: how far that went, None at the end; how many came back."""
+    resting = select(ArchivedOrder.order_id).where(ArchivedOrder.order_id > place).order_by(ArchivedOrder.order_id)
+    order_ids = tx.session.scalars(resting.limit(BATCH)).all()
+    return (order_ids[-1], len(bring_back(tx, order_ids, now))) if order_ids else (None, 0)
+
+
+def archive_some(tx: Transaction, place: Place, after: timedelta, now: datetime) -> tuple[Place | None, int, set[str]]:
+    """Look at the next `BATCH` orders of that age: how far that went, None at the end; how many rest from now on.
+
+    The third are those that `put_away` left out.
+    """
     session, until = tx.session, now - min(after, LONGEST)
     by_age = tuple_(Order.created_at, Order.id)
     next_ones = select(Order.created_at, Order.id).where(Order.created_at < until, by_age > place)
     looked_at = session.execute(next_ones.order_by(Order.created_at, Order.id).limit(BATCH)).all()
     order_ids = _held(tx, [row.id for row in looked_at], now)
     resting = order_ids - _kept(tx, order_ids, until, now) if order_ids else set()
-    if resting:
-        put_away(tx, sorted(resting), now)
+    twins = put_away(tx, sorted(resting), now) if resting else set()
     is_over = len(looked_at) < BATCH
-    return None if is_over else (looked_at[-1].created_at, looked_at[-1].id), len(resting)
+    return None if is_over else (looked_at[-1].created_at, looked_at[-1].id), len(resting - twins), twins
 
 
 def _held(tx: Transaction, order_ids: Collection[str], now: datetime) -> set[str]:

@@ -174,13 +174,8 @@ _wanted_since = case((and_(_OWES, PAYS), _return_since), (_earns_its_hold, _capt
 """Of what moves long after it was paid."""
 
 
-def at_risk(session: Session, now: datetime, unreadable: Collection[Account] = ()) -> list[AtRisk]:
-    """Kopecks, payments and the oldest age for each next action there is; empty when all money is where it belongs."""
-    return summed(each_at_risk(session, now, unreadable=unreadable), now)
-
-
 def summed(risks: Iterable[Risk], now: datetime) -> list[AtRisk]:
-    """By what happens next."""
+    """Kopecks, payments and the oldest age for each next action there is."""
     by_action: dict[Next, list[Risk]] = {}
     for risk in risks:
         by_action.setdefault(risk.action, []).append(risk)
@@ -198,7 +193,7 @@ def summed(risks: Iterable[Risk], now: datetime) -> list[AtRisk]:
 def each_at_risk(
     session: Session, now: datetime, account: Account | None = None, unreadable: Collection[Account] = ()
 ) -> list[MoneyAtRisk]:
-    """The payments behind `at_risk`, oldest first; of one `account` when it is given."""
+    """Every payment whose money is at risk, oldest first; of one `account` when it is given."""
     found: list[MoneyAtRisk] = []
     is_open = Payment.state.in_(_OPEN_STATES)
     worrying = or_(_is_stuck(now), and_(is_open, or_(Payment.key_refused, _nobody_to_ask(unreadable))))

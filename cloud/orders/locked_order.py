@@ -5,17 +5,18 @@ workers lock in the same order. Where a transaction does the work of many orders
 Locking an order that rests in the archive brings it back.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Column, Select, and_, bindparam, or_, select
+from sqlalchemy import Column, Select, and_, bindparam, select
 
 from cloud.database.base import Base
 from cloud.database.plain_rows import table_of
-from cloud.database.storage import Question
+from cloud.database.storage import RowsByKey
 from cloud.database.transaction import Transaction
+from cloud.fleet.availability import IS_CLOSED
 from cloud.fleet.models import Device, Drink
 from cloud.orders import archive
 from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payment
@@ -33,25 +34,24 @@ _order, _payment, _command, _task = (table_of(kind) for kind in (Order, Payment,
 _device, _movement = table_of(Device), table_of(Movement)
 _drink = table_of(Drink)
 _its_drink = and_(_drink.c.device_uuid == _order.c.device_uuid, _drink.c.drink_no == _order.c.drink_no)
-_closed = or_(_device.c.status == "closed", _device.c.closed_since.is_not(None), _drink.c.closed_since.is_not(None))
 _and_machine = _order.outerjoin(_device, _device.c.device_uuid == _order.c.device_uuid).outerjoin(_drink, _its_drink)
-_with_machine = select(_order, _device.c.control, _closed).select_from(_and_machine)
-_ORDERS = Question(Order, _with_machine.with_for_update(of=_order), _order.c.id)
+_with_machine = select(_order, _device.c.control, IS_CLOSED).select_from(_and_machine)
+_ORDERS = RowsByKey(Order, _with_machine.with_for_update(of=_order), _order.c.id)
 # Locked as well: webhooks move a payment's date, workers claim a task, without holding the order.
 _locked_payments, _locked_tasks = select(_payment).with_for_update(), select(_task).with_for_update()
 _ORDER_OF_PAYMENT = select(_payment.c.order_id).where(_payment.c.id == bindparam("id"))
 
 
-class OrderRows(Generic[Owned]):
+class OwnedRows(Generic[Owned]):
     """Rows of one table that belong to an order: read when first asked for, then a list of the `LockedOrder`."""
 
     name: str
 
     def __init__(
-        self, kind: type[Owned], asked: Select[Any], order_by: Sequence[Column[Any]], *, tell_apart: Sequence[str],
+        self, kind: type[Owned], statement: Select[Any], order_by: Sequence[Column[Any]], *, tell_apart: Sequence[str],
         once_paid: bool = False,
     ) -> None:  # fmt: skip
-        self.question: Question[Owned] = Question(kind, asked, table_of(kind).c.order_id, *order_by)
+        self.by_order: RowsByKey[Owned] = RowsByKey(kind, statement, table_of(kind).c.order_id, *order_by)
         self.once_paid = once_paid
         """There is none before the first payment."""
         self.tell_apart = attrgetter(*tell_apart)
@@ -61,14 +61,18 @@ class OrderRows(Generic[Owned]):
         self.name = name
 
     def __get__(self, locked: "LockedOrder", owner: type) -> list[Owned]:
-        """Called as long as the order has no list of this name: reads those of all its transaction has locked."""
+        """Read the rows of every order that this transaction has locked and that lacks them; each gets its list.
+
+        A non-data descriptor (it has no `__set__`): once `vars(order)` holds the list under this name, Python finds
+        that and calls this no more.
+        """
         lacking = {one.order.id: one for one in locked.together.by_id.values() if self.name not in vars(one)}
         found: dict[str, list[Owned]] = {order_id: [] for order_id in lacking}
         wanted = [order_id for order_id, one in lacking.items() if one.was_paid or not self.once_paid]
-        for row, _ in locked.tx.rows.read(self.question, wanted):
+        for row, _ in locked.tx.rows.read(self.by_order, wanted):
             found[row.order_id].append(row)
         for order_id, one in lacking.items():
-            added = [row for row in one.added if isinstance(row, self.question.row_class)]
+            added = [row for row in one.added if isinstance(row, self.by_order.row_class)]
             ours = {self.tell_apart(row) for row in added}  # that may have been written a moment ago
             vars(one)[self.name] = [row for row in found[order_id] if self.tell_apart(row) not in ours] + added
         rows: list[Owned] = vars(locked)[self.name]
@@ -86,19 +90,22 @@ class LockedOrder:
     control: str
     """What drives the order's machine (`fleet.models.Device.control`); nothing where the machine is gone."""
     is_closed: bool
-    """The order's machine, or this drink of it, is not sold now."""
+    """The order's machine, or this drink of it, is not sold now. False of an order just created.
+
+    It is asked where money arrives, which is never in the transaction that creates the order.
+    """
     was_paid: bool
     """When this transaction read it."""
     added: list[Base] = field(default_factory=list)
     """New rows of kinds that are not read yet."""
 
-    payments = OrderRows(Payment, _locked_payments, (_payment.c.started_at, _payment.c.id), tell_apart=["id"])
+    payments = OwnedRows(Payment, _locked_payments, (_payment.c.started_at, _payment.c.id), tell_apart=["id"])
     """Every payment of the order, oldest first, each locked."""
-    commands = OrderRows(MakeCommand, select(_command), (_command.c.attempt,), tell_apart=["id"], once_paid=True)
+    commands = OwnedRows(MakeCommand, select(_command), (_command.c.attempt,), tell_apart=["id"], once_paid=True)
     """Every make command of the order, by attempt."""
-    tasks = OrderRows(OutboxRow, _locked_tasks, (_task.c.id,), tell_apart=["key"])
+    tasks = OwnedRows(OutboxRow, _locked_tasks, (_task.c.id,), tell_apart=["key"])
     """Every task there ever was for this order, oldest first, each locked; `order_tasks.py` changes them."""
-    movements = OrderRows(
+    movements = OwnedRows(
         Movement, select(_movement), (_movement.c.id,), tell_apart=["payment_id", "kind", "reference"]
     )
     """The order's rows of the ledger, oldest first."""
@@ -134,8 +141,8 @@ class LockedOrder:
         self.tx.rows.add(row, once)
 
 
-_KINDS: dict[type, OrderRows[Any]] = {
-    kind.question.row_class: kind for kind in vars(LockedOrder).values() if isinstance(kind, OrderRows)
+_KINDS: dict[type, OwnedRows[Any]] = {
+    kind.by_order.row_class: kind for kind in vars(LockedOrder).values() if isinstance(kind, OwnedRows)
 }
 
 
@@ -174,10 +181,10 @@ class LockedOrders:
         locked = self.lock(order_id)
         return locked, locked.payment(payment_id)
 
-    def create(self, order: Order, control: str, *, is_closed: bool) -> LockedOrder:
+    def create(self, order: Order, control: str) -> LockedOrder:
         """A new order; nobody else sees it before the commit, which fails where its id is taken meanwhile."""
         self._tx.rows.add(order)
-        locked = LockedOrder(self._tx, self, order, control, is_closed, was_paid=False)
+        locked = LockedOrder(self._tx, self, order, control, is_closed=False, was_paid=False)
         vars(locked).update({kind.name: [] for kind in _KINDS.values()})
         self.by_id[order.id] = locked
         return locked
@@ -196,6 +203,13 @@ def lock_order(tx: Transaction, order_id: str) -> LockedOrder:
 def lock_order_of_payment(tx: Transaction, payment_id: str) -> tuple[LockedOrder, Payment]:
     """The order of a payment, and the payment. Raises `UnknownOrder`."""
     return tx.part(LockedOrders).lock_by_payment(payment_id)
+
+
+def held_elsewhere(tx: Transaction, order_ids: Collection[str]) -> set[str]:
+    """Those that somebody else holds at this moment, found without waiting for any; orders at rest nobody holds."""
+    asked = select(_order.c.id).where(_order.c.id.in_(order_ids))
+    free = set(tx.connection.execute(asked.with_for_update(skip_locked=True)).scalars())
+    return set(tx.connection.execute(asked).scalars()) - free
 
 
 def order_key(order_id: str) -> str:

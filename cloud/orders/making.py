@@ -21,7 +21,7 @@ from cloud.orders.order_limits import OrderLimits, seconds
 from cloud.orders.outbox import SET_BACK
 from cloud.orders.owed_tasks import is_paid_for, money_is_gone, settle_as_poured, settle_money
 from cloud.orders.self_closing import close_what_fails
-from cloud.orders.states import DONE, EXPIRED, ON_ITS_WAY, TOLD_LATE, Event, Status
+from cloud.orders.states import ACCEPTED, DONE, EXPIRED, ON_ITS_WAY, SENT, TOLD_LATE, Event, Status
 from cloud.orders.status_change import add_note, apply_event, lines_of, log, mark_changed
 from cloud.orders.tasks import Lane, Task
 from protocol.messages import Accepted, Asked, Outcome, Progress
@@ -42,7 +42,7 @@ class NotPourable(Exception):
     """The order does not wait to be poured by hand (any more)."""
 
 
-def command_id(order_id: str, attempt: int) -> str:
+def derived_command_id(order_id: str, attempt: int) -> str:
     """The id of an order's command: the same for the same attempt."""
     return "mk-" + hashlib.sha256(f"{attempt}\n{order_id}".encode()).hexdigest()[:32]
 
@@ -51,7 +51,7 @@ def issue_command(locked: LockedOrder, rules: OrderLimits, now: datetime) -> Mak
     """Issue the next make command of a paid order and add the task that sends it."""
     order, attempt = locked.order, 1 + len(locked.commands)
     issued = fresh(
-        MakeCommand, id=command_id(order.id, attempt), order_id=order.id, device_uuid=order.device_uuid,
+        MakeCommand, id=derived_command_id(order.id, attempt), order_id=order.id, device_uuid=order.device_uuid,
         attempt=attempt, issued_at=now, deadline_at=now + seconds(rules.make_deadline_s), live=True,
     )  # fmt: skip
     locked.add(issued)
@@ -94,16 +94,16 @@ def record_published(locked: LockedOrder, issued: MakeCommand, rules: OrderLimit
         return
     issued.published_at = now
     if apply_event(locked, Event.COMMAND_PUBLISHED, "courier", now):
-        locked.order.stage = "sent"
+        locked.order.stage = SENT
         locked.order.due_at = issued.issued_at + seconds(rules.ack_timeout_s)
 
 
 def record_not_sent(
-    tx: Transaction, order_id: str, make_id: str, why: str, rules: OrderLimits, now: datetime, *, certain: bool
+    tx: Transaction, order_id: str, command_id: str, why: str, rules: OrderLimits, now: datetime, *, certain: bool
 ) -> None:
     """Record that the command could not be handed over in time. `certain`: no byte of it left us."""
     locked = lock_order(tx, order_id)
-    _fail_unsent(locked, locked.command(make_id), why, rules, now, certain=certain)
+    _fail_unsent(locked, locked.command(command_id), why, rules, now, certain=certain)
 
 
 def record_acceptance(tx: Transaction, device_uuid: str, said: Accepted, rules: OrderLimits, now: datetime) -> None:
@@ -134,7 +134,7 @@ def _mark_taken(locked: LockedOrder, issued: MakeCommand, rules: OrderLimits, no
     issued.accepted_at = now
     order_tasks.finish_tasks(locked, {Task.MAKE}, issued.id, now)
     if issued.live and apply_event(locked, Event.MACHINE_ACCEPTED, "device", now):
-        locked.order.stage = "accepted"
+        locked.order.stage = ACCEPTED
         locked.order.due_at = now + seconds(rules.make_timeout_s)
 
 
@@ -232,11 +232,11 @@ def is_undelivered(issued: MakeCommand, now: datetime) -> bool:
     return issued.live and issued.accepted_at is None and seconds_left(issued, now) > 0
 
 
-def send_again(tx: Transaction, order_id: str, make_id: str, now: datetime) -> None:
+def send_again(tx: Transaction, order_id: str, command_id: str, now: datetime) -> None:
     """Send the command at once: its machine has just connected, and a broker may have lost what was sent."""
     locked = lock_order(tx, order_id)
-    if is_undelivered(locked.command(make_id), now):
-        order_tasks.hasten_tasks(locked, SENDINGS, make_id, now)
+    if is_undelivered(locked.command(command_id), now):
+        order_tasks.hasten_tasks(locked, SENDINGS, command_id, now)
 
 
 def asked_about(issued: MakeCommand) -> Asked:

@@ -5,7 +5,7 @@ The one answer is `owed()`; `owed_tasks.py` turns it into tasks in the outbox.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
@@ -83,7 +83,7 @@ P = TypeVar("P", bound=Paid)
 
 
 @dataclass(frozen=True)
-class PaidFor:
+class PaymentSnapshot:
     """One payment as `owed` sees it."""
 
     id: str
@@ -111,7 +111,7 @@ REFUSALS_FOR_A_PERSON = 3
 
 
 @dataclass(frozen=True)
-class Wish:
+class ReturnPolicy:
     """What bears on the money of an order beside its status."""
 
     returns_from: datetime | None = None
@@ -122,13 +122,17 @@ class Wish:
     """Kopecks of a poured drink that a person decided to return."""
 
 
-def owed(status: Status, payments: Sequence[PaidFor], wish: Wish = Wish()) -> list[Due]:  # frozen
+def owed(
+    status: Status,
+    payments: Sequence[PaymentSnapshot],
+    policy: ReturnPolicy = ReturnPolicy(),  # frozen
+) -> list[Due]:
     """Every act due now or later for an order in `status`; empty when money is where it belongs, or not decided yet.
 
     The first payment that fits pays the order; every other kopeck goes back.
     """
     pays = paying_payment(payments)
-    return [due for payment in payments if (due := _owed_for(payment, payment is pays, status, wish))]
+    return [due for payment in payments if (due := _owed_for(payment, payment is pays, status, policy))]
 
 
 def paying_payment(payments: Iterable[P]) -> P | None:
@@ -147,8 +151,8 @@ def to_return(payment: Paid, pays: bool, status: Status, given_back: int) -> int
     return balance
 
 
-def _owed_for(payment: PaidFor, pays: bool, status: Status, wish: Wish) -> Due | None:
-    back = to_return(payment, pays, status, wish.given_back)
+def _owed_for(payment: PaymentSnapshot, pays: bool, status: Status, policy: ReturnPolicy) -> Due | None:
+    back = to_return(payment, pays, status, policy.given_back)
     if payment.state is not PaymentState.HELD and not back:
         return None
     if not pays:
@@ -157,41 +161,18 @@ def _owed_for(payment: PaidFor, pays: bool, status: Status, wish: Wish) -> Due |
         return None
     if status is Status.SUCCESSFUL:
         return _owed_for_poured(payment, back)
-    if wish.waits_for_person:
+    if policy.waits_for_person:
         return None
-    return _return(payment, back, wish.returns_from, f"order {status.value}")
+    return _return(payment, back, policy.returns_from, f"order {status.value}")
 
 
-def _owed_for_poured(payment: PaidFor, back: int) -> Due:
+def _owed_for_poured(payment: PaymentSnapshot, back: int) -> Due:
     if payment.state is PaymentState.HELD:
         return Due(Task.CAPTURE, payment.id, payment.amount, None, "poured")
     return Due(Task.REFUND, payment.id, back, None, "given back by a person")
 
 
-def _return(payment: PaidFor, back: int, not_before: datetime | None, why: str) -> Due:
+def _return(payment: PaymentSnapshot, back: int, not_before: datetime | None, why: str) -> Due:
     if payment.state is PaymentState.HELD:
         return Due(Task.CANCEL, payment.id, payment.amount, not_before, why)
     return Due(Task.REFUND, payment.id, back, not_before, why)
-
-
-_ARRIVES_WITHIN_DAYS = {"bank_card": 3, "sbp": 1, "sberbank": 0, "yoo_money": 0}
-_ARRIVES_DEFAULT_DAYS = 3
-
-
-def arrives_by(task: Task, method: str, asked_at: datetime) -> datetime:
-    """When the buyer sees the money: a cancelled hold at once, a refund by its method (docs/yookassa.md 2.2)."""
-    if task is Task.CANCEL:
-        return asked_at
-    return asked_at + timedelta(days=_ARRIVES_WITHIN_DAYS.get(method, _ARRIVES_DEFAULT_DAYS))
-
-
-@dataclass(frozen=True)
-class Return:
-    """How the money's way back stands, for the buyer."""
-
-    status: str
-    """`waiting` (evidence is awaited), `in_progress`, `done`."""
-    amount: int
-    expected_by: datetime | None
-    payment_id: str
-    """Whose money it is; of several that go back, the newest return's."""

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from cloud.database.plain_rows import fresh
 from cloud.orders.locked_order import LockedOrder
-from cloud.orders.outbox import Claim, OutboxRow, claim_row, topic
+from cloud.orders.outbox import Lease, OutboxRow, claim_row, topic
 from cloud.orders.tasks import BY_HAND, DONE, LANE_OF, STOPPED, WITHDRAWN, Lane, Task, may_be_done
 
 
@@ -18,7 +18,7 @@ from cloud.orders.tasks import BY_HAND, DONE, LANE_OF, STOPPED, WITHDRAWN, Lane,
 class LaneWorker:
     """A lane's worker in this very process: it is given a new row in the commit that writes it, already claimed."""
 
-    claim: Claim
+    lease: Lease
     prepare: Callable[[LockedOrder, OutboxRow], Callable[[], None] | None]
     """Looks at what the row is about, in the transaction about to write it, and may write the call into it.
 
@@ -47,7 +47,7 @@ def add_task(
     worker = workers.by_lane.get(lane) if workers is not None and row.due_at <= now else None
     begin = worker.prepare(locked, row) if worker is not None else None
     if worker is not None and begin is not None:
-        claim_row(row, worker.claim, now)
+        claim_row(row, worker.lease, now)
         locked.tx.after_commit(begin)
     else:
         locked.tx.notify(topic(lane))

@@ -112,12 +112,13 @@ _OF_ORDER = select(_table).where(_OF_TASKS).order_by(_c.id)
 
 
 @dataclass(frozen=True)
-class Claim:
+class Lease:
     """Whose lease, until when."""
 
     owner: str
     lease_s: float
     limit: int = 50
+    """Rows that one claim takes at most."""
 
     def until(self, now: datetime) -> datetime:
         return now + timedelta(seconds=self.lease_s)
@@ -143,7 +144,7 @@ def claim_first(found: Select[tuple[int]]) -> Executable:
     return update(_table).where(_c.id.in_(select(first.c.id))).values(values).returning(*_c)
 
 
-def claim_row(row: OutboxRow, by: Claim, now: datetime) -> None:
+def claim_row(row: OutboxRow, by: Lease, now: datetime) -> None:
     """The same of one row, in a transaction that holds its order."""
     row.claimed_by, row.claimed_until = by.owner, by.until(now)
     row.attempts, row.first_tried_at = row.attempts + 1, row.first_tried_at or now
@@ -152,13 +153,13 @@ def claim_row(row: OutboxRow, by: Claim, now: datetime) -> None:
 _CLAIM = claim_first(select(_c.id).where(IS_OPEN, or_(IS_DUE, _of_before_the_set_back), IS_FREE))
 
 
-def claim(tx: Transaction, lane: Lane, now: datetime, by: Claim) -> Sequence[OutboxRow]:
+def claim(tx: Transaction, lane: Lane, now: datetime, by: Lease) -> Sequence[OutboxRow]:
     """Take due rows nobody holds. Their lease ends by itself should the taker die."""
     return claim_by(tx, _CLAIM, lane, now, by, born_by=now + SET_BACK)
 
 
 def claim_by(
-    tx: Transaction, statement: Executable, lane: Lane, now: datetime, by: Claim, **more: object
+    tx: Transaction, statement: Executable, lane: Lane, now: datetime, by: Lease, **more: object
 ) -> Sequence[OutboxRow]:
     """The same by a statement of `claim_first` that asks for more."""
     wanted = moments(lane, now) | {"limit": by.limit, "owner": by.owner, "until": by.until(now)} | more
@@ -191,7 +192,7 @@ def is_free(row: OutboxRow, now: datetime) -> bool:
     return row.settled_at is None and not held
 
 
-def put(tx: Transaction, task: Task, key: str, subject: str, now: datetime) -> None:
+def add_unordered(tx: Transaction, task: Task, key: str, subject: str, now: datetime) -> None:
     """Write down one act that belongs to no order; due at once. Acts of an order: `order_tasks.add_task`."""
     lane = LANE_OF[task]
     tx.rows.add(
@@ -203,14 +204,14 @@ def put(tx: Transaction, task: Task, key: str, subject: str, now: datetime) -> N
     tx.notify(topic(lane))
 
 
-def end(tx: Transaction, key: str, verdict: str, now: datetime) -> None:
-    """End a task of no order that need not be done (again), whichever worker holds it. A repeat changes nothing."""
+def settle_unordered(tx: Transaction, key: str, verdict: str, now: datetime) -> None:
+    """Settle a task of no order that need not be done (again), whichever worker holds it. A repeat changes nothing."""
     done = {"claimed_by": "", "claimed_until": None, "settled_at": now, "verdict": verdict[:64], "last_error": ""}
     tx.execute(update(_table).where(_c.key == key, _c.settled_at.is_(None)).values(done))
 
 
-def put_off(tx: Transaction, row: OutboxRow, owner: str, due_at: datetime, why: str) -> None:
-    """Of no order: again at `due_at`, as far as it is still ours."""
+def reschedule_unordered(tx: Transaction, row: OutboxRow, owner: str, due_at: datetime, why: str) -> None:
+    """Have a task of no order tried again at `due_at`, as far as it is still ours."""
     mine = and_(_c.key == row.key, _c.claimed_by == owner, _c.settled_at.is_(None))
     later = {"claimed_by": "", "claimed_until": None, "due_at": due_at, "last_error": why[:255]}
     tx.execute(update(_table).where(mine).values(later))

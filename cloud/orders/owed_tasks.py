@@ -11,7 +11,7 @@ from cloud.orders import order_tasks, outbox
 from cloud.orders.ledger import record_failed
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import Payment
-from cloud.orders.money import Due, PaidFor, PaymentState, Wish, owed, paying_payment, to_return
+from cloud.orders.money import Due, PaymentSnapshot, PaymentState, ReturnPolicy, owed, paying_payment, to_return
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import STILL_OPEN, Status
 from cloud.orders.tasks import BY_HAND, FOR_A_PERSON, RETURNS, Lane, Task, may_be_done, refusals
@@ -34,9 +34,9 @@ def settle_money(locked: LockedOrder, now: datetime) -> None:
     for payment in locked.payments:
         is_kept = not to_return(payment, payment is pays, status, order.given_back)
         payment.earned = status is Status.SUCCESSFUL and payment.captured > 0 and is_kept
-    payments = [as_paid_for(payment) for payment in locked.payments]
+    payments = [snapshot_of(payment) for payment in locked.payments]
     returns_from = order.return_after if order.uncertain else None
-    dues = owed(status, payments, Wish(returns_from, order.waits_for_person, order.given_back))
+    dues = owed(status, payments, ReturnPolicy(returns_from, order.waits_for_person, order.given_back))
     if not dues and len(payments) == 1 and status in STILL_OPEN:
         return  # such an order has never owed anything
     rows = [row for row in locked.tasks if row.task in KEY_PREFIX]
@@ -143,9 +143,9 @@ def money_is_gone(locked: LockedOrder) -> bool:
     return bool(locked.payments) and not is_paid_for(locked)
 
 
-def as_paid_for(payment: Payment) -> PaidFor:
+def snapshot_of(payment: Payment) -> PaymentSnapshot:
     """The payment as the pure rules see it."""
-    return PaidFor(
+    return PaymentSnapshot(
         id=payment.id,
         state=PaymentState(payment.state),
         amount=payment.amount,
@@ -164,7 +164,7 @@ def awaits_decision(locked: LockedOrder, row: OutboxRow) -> bool:
     return pays is not None and row.subject == pays.id and is_paid_for(locked)
 
 
-def awaits_a_hand(locked: LockedOrder, payment: Payment) -> bool:
+def awaits_manual_return(locked: LockedOrder, payment: Payment) -> bool:
     """A person is to return money of this payment where we cannot, and it is not all back yet."""
     order, pays = locked.order, payment is paying_payment(locked.payments)
     if not to_return(payment, pays, Status(order.status), order.given_back):

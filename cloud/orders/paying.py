@@ -20,7 +20,7 @@ from cloud.orders.locked_order import LockedOrder, lock_order, lock_order_of_pay
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentAnswer, PaymentState, moves_forward
 from cloud.orders.order_limits import OrderLimits, seconds
-from cloud.orders.owed_tasks import awaits_a_hand, settle_money
+from cloud.orders.owed_tasks import awaits_manual_return, settle_money
 from cloud.orders.states import EXPIRED, PAYABLE, Event, Status
 from cloud.orders.status_change import add_note, apply_event, log, mark_changed
 from cloud.orders.tasks import Lane, Task
@@ -116,15 +116,11 @@ def record_payment_answer(
     are recorded together or not at all: nothing is poured for, or owed of, what has gone back already.
     """
     locked, payment = lock_order_of_payment(tx, payment_id)
-    payment.provider_payment_id = payment.provider_payment_id or answer.provider_payment_id
-    payment.confirmation_url = answer.confirmation_url or payment.confirmation_url
-    payment.method = answer.method or payment.method
-    if payment.paid_at is None:  # what fitted stays so: people may take a part of a hold, or let one go
-        payment.problem = payment.problem or answer.problem
-    payment.hold_expires_at = answer.hold_expires_at or payment.hold_expires_at
+    _note_answer(payment, answer)
     payment.checks = 0
     payment.key_refused = False
     if refunds is None and answer.refunded > payment.refunded:
+        # Without its refunds this answer would have us pour for, or owe, what has gone back: ask again, with them.
         payment.next_check_at = now
         return
     before = PaymentState(payment.state)
@@ -232,9 +228,19 @@ def next_check(payment: Payment, rules: OrderLimits, now: datetime) -> datetime 
     return now + seconds(min(growing, rules.payment_poll_slow_s))
 
 
+def _note_answer(payment: Payment, answer: PaymentAnswer) -> None:
+    """Keep what the answer adds; what was known and is not said again stays."""
+    payment.provider_payment_id = payment.provider_payment_id or answer.provider_payment_id
+    payment.confirmation_url = answer.confirmation_url or payment.confirmation_url
+    payment.method = answer.method or payment.method
+    if payment.paid_at is None:  # what fitted stays so: people may take a part of a hold, or let one go
+        payment.problem = payment.problem or answer.problem
+    payment.hold_expires_at = answer.hold_expires_at or payment.hold_expires_at
+
+
 def _until_it_is_back(locked: LockedOrder, payment: Payment, now: datetime) -> datetime | None:
     """When to ask whether the money is back: a person who returns it by hand need not tell us."""
-    return now + timedelta(seconds=BY_HAND_CHECK_S) if awaits_a_hand(locked, payment) else None
+    return now + timedelta(seconds=BY_HAND_CHECK_S) if awaits_manual_return(locked, payment) else None
 
 
 def _enter_refunds(locked: LockedOrder, payment: Payment, refunds: Mapping[str, int], now: datetime) -> bool:

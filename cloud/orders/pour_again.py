@@ -46,7 +46,7 @@ def pour_again(
     number = _next_number(tx, locked, now, shown)
     again_id = again_order_id(order_id, number)
     again = _free_order(locked.order, again_id, rules, now)
-    its = locked.together.create(again, locked.control, is_closed=False)
+    its = locked.together.create(again, locked.control)
     begin_history(its, BEGUN, by[:64], now, why[:128], {INSTEAD_OF: order_id})
     tx.write()  # the command refers to it
     issue_command(its, rules, now)

@@ -57,6 +57,6 @@ def _presumed_command(locked: LockedOrder, now: datetime) -> MakeCommand:
     order = locked.order
     begun = min((payment.started_at for payment in locked.payments), default=order.created_at)
     return fresh(
-        MakeCommand, id=making.command_id(order.id, 1), order_id=order.id, device_uuid=order.device_uuid, attempt=1,
-        issued_at=begun, deadline_at=now, live=False, published_at=begun,
+        MakeCommand, id=making.derived_command_id(order.id, 1), order_id=order.id, device_uuid=order.device_uuid,
+        attempt=1, issued_at=begun, deadline_at=now, live=False, published_at=begun,
     )  # fmt: skip

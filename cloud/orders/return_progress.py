@@ -1,12 +1,28 @@
 """How the return of an order's money stands for its buyer, from its payments and its tasks. Pure."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from cloud.orders.money import Paid, PaymentState, Return, arrives_by, paying_payment, to_return
+from cloud.orders.money import Paid, PaymentState, paying_payment, to_return
 from cloud.orders.states import Status
 from cloud.orders.tasks import DONE, FOR_A_PERSON, NEVER_RETURNED, REFUSED, RETURNS, Task
+
+_ARRIVES_WITHIN_DAYS = {"bank_card": 3, "sbp": 1, "sberbank": 0, "yoo_money": 0}
+_ARRIVES_DEFAULT_DAYS = 3
+
+
+@dataclass(frozen=True)
+class Return:
+    """How the money's way back stands, for the buyer."""
+
+    status: str
+    """`waiting` (evidence is awaited), `in_progress`, `done`."""
+    amount: int
+    expected_by: datetime | None
+    payment_id: str
+    """Whose money it is; of several that go back, the newest return's."""
 
 
 class ReturnedOrder(Protocol):
@@ -68,7 +84,7 @@ def return_progress(
         return Return("done", max(refunded(payments), last.amount), expected_by, last.subject)
     if last.verdict in FOR_A_PERSON and payment.captured > 0:
         left = to_return(payment, payment is paying_payment(payments.values()), Status(order.status), order.given_back)
-        # what a person returned is told as what came back (`return_status.returned_by_hand`)
+        # what a person returned is told as what came back (`returned_by_hand.py`)
         return Return("in_progress", left, expected_by, last.subject) if left else None
     # not `may_be_done`: of a return that was tried, though in vain, the buyer has heard that it is on its way
     waiting = last.attempts == 0 and order.uncertain and order.return_after is not None
@@ -80,6 +96,13 @@ def _expected_by(task: ReturnTask, payment: Returned) -> datetime | None:
     if task.verdict in FOR_A_PERSON:
         return None
     return arrives_by(Task(task.task), payment.method, task.first_tried_at or task.due_at)
+
+
+def arrives_by(task: Task, method: str, asked_at: datetime) -> datetime:
+    """When the buyer sees the money: a cancelled hold at once, a refund by its method (docs/yookassa.md 2.2)."""
+    if task is Task.CANCEL:
+        return asked_at
+    return asked_at + timedelta(days=_ARRIVES_WITHIN_DAYS.get(method, _ARRIVES_DEFAULT_DAYS))
 
 
 def refunded(payments: Mapping[str, Returned]) -> int:

@@ -16,7 +16,7 @@ from cloud.database.database import Database
 from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 from cloud.fleet.zones import day_at, span, zone
-from cloud.orders import archived_books, sales_zones
+from cloud.orders import archived_books, sales_forms, sales_zones
 from cloud.orders.archive import ArchivedOrder
 from cloud.orders.commissions import Commission
 from cloud.orders.models import Movement, Order, OrderChange, Payment
@@ -34,7 +34,8 @@ AT_ONCE = 200
 FORM = 2
 """Of what a day holds. Where it changes, all is rolled up anew, and programs of another form go by their own marks.
 
-Days all of whose orders rest in the archive are not rolled up anew: a change of it must read those there.
+What those wrote over our days is rolled up anew (`sales_forms.py`). Days all of whose orders rest in the archive never
+are: a change of it must read those there.
 """
 GROWING = (OrderChange, Movement, Commission)
 _ENDS = values_of(DRINK_ENDED)
@@ -54,21 +55,23 @@ class SalesRollup:
 
     def step(self, now: datetime) -> datetime:
         """Roll up what has changed; at once again while there is more."""
-        return now if self._database.transact(roll_up) else now + EVERY
+        return now if self._database.transact(roll_up, now) else now + EVERY
 
 
-def roll_up(tx: Transaction) -> bool:
+def roll_up(tx: Transaction, now: datetime) -> bool:
     """Bring the days that have changed up to date. Whether there is more."""
     for table in GROWING:
         insert_if_new(tx.connection, SalesMark, {"name": mark_of(table), "number": 0})
-    held = select(SalesMark).where(SalesMark.name.in_(_MARKS)).order_by(SalesMark.name)
+    held = select(SalesMark).where(SalesMark.name.in_(_marks())).order_by(SalesMark.name)
     marks = {mark.name: mark for mark in tx.session.scalars(held.with_for_update(skip_locked=True))}
     if len(marks) < len(GROWING):  # another worker is at it
         return False
+    for table in GROWING:
+        sales_forms.go_back(tx, marks[mark_of(table)], table.__tablename__, FORM)
     ended, more_ended = _read_on(tx.session, marks, OrderChange)
     moved, more_moved = _read_on(tx.session, marks, Movement)
     told, more_told = _read_on(tx.session, marks, Commission)
-    sales_zones.follow(tx)  # after that: whose machine was added by then is there
+    sales_zones.follow(tx, now)  # after that: whose machine was added by then is there
     days = _days_of_ends(tx.session, ended) | _days_of_money(tx.session, moved) | _days_of_commissions(tx.session, told)
     if (anew := sales_zones.take_day(tx)) is not None:
         days |= {(device, anew[0]) for device in anew[1]}
@@ -78,7 +81,7 @@ def roll_up(tx: Transaction) -> bool:
 
 def is_behind(session: Session) -> bool:
     """Whether old days are still being rolled up: what is told of them is not yet all there is."""
-    found = select(SalesMark.name, SalesMark.number).where(SalesMark.name.in_(_MARKS))
+    found = select(SalesMark.name, SalesMark.number).where(SalesMark.name.in_(_marks()))
     read = dict(session.execute(found).all())
     is_reading = any(_last(session, table) - read.get(mark_of(table), 0) > BATCH for table in GROWING)
     return is_reading or sales_zones.is_behind(session)
@@ -86,10 +89,11 @@ def is_behind(session: Session) -> bool:
 
 def mark_of(table: type[Growing]) -> str:
     """The name of its mark."""
-    return f"{table.__tablename__}:{FORM}"
+    return sales_forms.mark(table.__tablename__, FORM)
 
 
-_MARKS = tuple(mark_of(table) for table in GROWING)
+def _marks() -> tuple[str, ...]:
+    return tuple(mark_of(table) for table in GROWING)
 
 
 def _last(session: Session, table: type[Growing]) -> int:

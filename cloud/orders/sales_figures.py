@@ -1,5 +1,6 @@
 """Figures of sales and how they add up: cups, sums, failures, hours, time from payment to cup. Pure."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -50,8 +51,32 @@ class ProviderSums:
         return [self.taken, self.returned, self.commission, self.told]
 
 
+class Totals(ABC):
+    """What sums of sales come to, whoever added them up."""
+
+    cups: int
+    taken: int
+    returned: int
+
+    @property
+    @abstractmethod
+    def failed(self) -> int:
+        """Paid drinks that were not made."""
+
+    @property
+    def kept(self) -> int:
+        """Kopecks taken and not returned."""
+        return self.taken - self.returned
+
+    @property
+    def failure_rate(self) -> float:
+        """Of all paid drinks that ended."""
+        ended = self.cups + self.failed
+        return self.failed / ended if ended else 0.0
+
+
 @dataclass
-class Figures:
+class Figures(Totals):
     """What a machine sold on a day, or many machines in many days."""
 
     cups: int = 0
@@ -71,17 +96,6 @@ class Figures:
     @property
     def failed(self) -> int:
         return self.reasons.total()
-
-    @property
-    def kept(self) -> int:
-        """Kopecks taken and not returned."""
-        return self.taken - self.returned
-
-    @property
-    def failure_rate(self) -> float:
-        """Of all paid drinks that ended."""
-        ended = self.cups + self.failed
-        return self.failed / ended if ended else 0.0
 
     def add_cup(self, drink_no: str, name: str, kopecks: int, hour: int, waited_s: float | None) -> None:
         drink = self.drinks.setdefault(drink_no, DrinkSales(name))

@@ -1,6 +1,6 @@
 """Tables of rolled up sales: a machine's day and its zone, a merchant's day, how far growing tables have been read."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, Integer, String
@@ -60,7 +60,14 @@ class SalesZone(Base):
 
     device_uuid: Mapped[str] = mapped_column(String(64), primary_key=True)
     zone: Mapped[str] = mapped_column(String(64))
+    rules: Mapped[str] = mapped_column(String(32), default="", server_default="")
+    """Of the zone, by which they are counted (`zones.rules_of`). Empty, from programs before: those of the moment."""
+    rules_since: Mapped[datetime | None] = mapped_column(default=None)
+    """When other rules were met; None once all days were counted by these, or are on the way."""
+    first_day: Mapped[date | None] = mapped_column(Date, default=None)
+    """From here to `last_day` days were counted anew the last time: what that left in no day lies between."""
     next_day: Mapped[date | None] = mapped_column(Date, default=None)
+    """How far that has come; None when it is done."""
     last_day: Mapped[date | None] = mapped_column(Date, default=None)
 
 

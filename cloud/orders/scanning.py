@@ -110,17 +110,12 @@ def find_order(
     """
     signature, is_late = judge_code(session, scan, keys, now)
     tag = tag_of(scan.code, is_signed=signature is Signature.GOOD or is_late)
-    known = _known(session, scan.order_id)
     for _ in range(MOST_IDS):
+        known = _known(session, scan.order_id)
         if known is None:
-            if is_late:
-                raise NotForSale(Why.QR_STALE)
-            gone = session.get(ForgottenOrder, scan.order_id)
-            if gone is None and not is_kept_for_free_drinks(scan.order_id):
-                return Found(scan, signature, tag, is_late, None)
-            is_here = gone is not None and gone.device_uuid in {None, scan.device_uuid}
-            if gone is not None and is_here and may_have_opened(gone.opened_by, tag, signature):
-                raise NotForSale(Why.EXPIRED)
+            found = _of_unknown_id(session, scan, signature, tag, is_late=is_late)
+            if found is not None:
+                return found
         else:
             same = (known.drink_no, known.size) == (scan.drink_no, scan.size)
             is_here = known.device_uuid == scan.device_uuid
@@ -131,16 +126,28 @@ def find_order(
             if verdict in {ScanResult.SAME, ScanResult.TAKEN_OVER}:
                 return Found(scan, signature, tag, is_late, known, verdict is ScanResult.TAKEN_OVER)
             if verdict is ScanResult.CONFLICT:
-                break
+                raise NotForSale(Why.OTHER_ORDER)
         order_id = substitute_id(scan.order_id, scan.device_uuid, scan.drink_no, scan.size, tag)
         scan = replace(scan, order_id=order_id)
-        known = _known(session, order_id)
     raise NotForSale(Why.OTHER_ORDER)
 
 
 def _known(session: Session, order_id: str) -> Order | None:
     """The order of an id, also one that rests in the archive: its id is taken."""
     return session.get(Order, order_id) or archived_books.find(session, order_id)
+
+
+def _of_unknown_id(session: Session, scan: Scan, signature: Signature, tag: str, *, is_late: bool) -> Found | None:
+    """An order to be made under an id that no order has; None where the id is not to be used. Raises `NotForSale`."""
+    if is_late:
+        raise NotForSale(Why.QR_STALE)
+    gone = session.get(ForgottenOrder, scan.order_id)
+    if gone is None:
+        return None if is_kept_for_free_drinks(scan.order_id) else Found(scan, signature, tag, is_late, None)
+    may_have_been_here = gone.device_uuid in {None, scan.device_uuid}
+    if may_have_been_here and may_have_opened(gone.opened_by, tag, signature):
+        raise NotForSale(Why.EXPIRED)
+    return None
 
 
 def open_order(
@@ -198,7 +205,7 @@ def _create(
         expires_at=now + seconds(rules.order_expiration_s), due_at=now + seconds(rules.order_expiration_s),
         language=language, opened_by=found.tag,
     )  # fmt: skip
-    locked = tx.part(LockedOrders).create(order, device.control, is_closed=False)
+    locked = tx.part(LockedOrders).create(order, device.control)
     begin_history(locked, "scanned", "buyer", now, evidence=scan.code.evidence(found.signature))
     tx.log_after_commit(log.info, "order scanned", extra=_facts(order))
     return order

@@ -1,7 +1,8 @@
-"""After a paid drink has failed: closes its machine, or the drink, when `breaker` says so; in that very transaction."""
+"""After a paid drink has failed: closes its machine, or the drink, when `breaker` says so; as that transaction ends."""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import and_, bindparam, or_, select
 
@@ -46,8 +47,13 @@ _ENDED = (
 
 def close_what_fails(locked: LockedOrder, now: datetime) -> None:
     """The order has just become `make_failed`. A test device, and one whose outcomes nobody observes, never close."""
+    if not locked.order.is_test and locked.control == Control.AGENT:
+        locked.tx.at_the_end(closing.place_of(locked.order.device_uuid), partial(_judge, locked, now))
+
+
+def _judge(locked: LockedOrder, now: datetime) -> None:
     tx, order = locked.tx, locked.order
-    if order.is_test or order.status != Status.MAKE_FAILED or locked.control != Control.AGENT:
+    if order.status != Status.MAKE_FAILED:
         return
     tx.write()  # what ends with it is looked at as well
     machine = tx.connection.execute(_MACHINE, {"device": order.device_uuid}).first()

@@ -57,6 +57,10 @@ class Event(StrEnum):
     MANUAL_MAKE_EXPIRED = "manual_make_expired"
 
 
+SENT = "sent"
+"""The stage of an order whose command the broker or Tmetr has; the machine has said nothing yet."""
+ACCEPTED = "accepted"
+"""The stage of one whose machine has taken the command; its own stages follow."""
 UNOBSERVED = "unobserved"
 """The stage of an order that ended successful by trust: no machine has said that the drink is ready."""
 DONE = "done"

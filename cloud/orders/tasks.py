@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class Lane(StrEnum):
-    """What takes the row: the courier (broker, Tmetr API), the caller of providers, the notifier, the job sender."""
+    """What takes the row: the courier (broker, Tmetr API), the caller of providers, senders of alerts and of jobs."""
 
     MQTT = "mqtt"
     TMETR = "tmetr"

@@ -30,10 +30,10 @@ def is_to_be_trusted(tx: Transaction, device_uuid: str, said: Outcome) -> bool:
     return is_unobservable and _is_trusted(tx.session, device_uuid)
 
 
-def forwarded(tx: Transaction, order_id: str, make_id: str, now: datetime) -> None:
+def forwarded(tx: Transaction, order_id: str, command_id: str, now: datetime) -> None:
     """The Tmetr API has taken a published command; no word will ever follow."""
     locked = lock_order(tx, order_id)
-    issued = locked.command(make_id)
+    issued = locked.command(command_id)
     if issued.live and issued.published_at is not None and _is_trusted(tx.session, issued.device_uuid):
         issued.live, issued.finished_at, issued.code = False, now, DoubtCode.UNOBSERVABLE.value
         trust(locked, now)

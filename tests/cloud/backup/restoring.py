@@ -11,7 +11,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential
 from cloud.orders import making, restores
 from cloud.orders.deadlines import Deadlines
-from cloud.orders.making import command_id
+from cloud.orders.making import derived_command_id
 from cloud.payments.restore_from_lists import RestoreFromLists
 from protocol.messages import Evidence, Outcome
 from protocol.reasons import Result
@@ -69,8 +69,8 @@ class Restorable:
     def says(self, order_id: str, result: Result, code: str = "", device: str = DEVICE, revision: int = 1) -> None:
         """The agent answers from its journal."""
         said = Outcome(
-            message_id=f"again-{order_id}", command_id=command_id(order_id, 1), order_id=order_id, result=result,
-            code=code, revision=revision, at=self.world.now, evidence=Evidence(),
+            message_id=f"again-{order_id}", command_id=derived_command_id(order_id, 1), order_id=order_id,
+            result=result, code=code, revision=revision, at=self.world.now, evidence=Evidence(),
         )  # fmt: skip
         self.world.database.transact(making.record_outcome, device, said, self.world.rules, self.world.now)
 

@@ -137,6 +137,26 @@ def test_what_went_back_since_the_backup_is_found_by_asking(there: Restorable, c
     assert not actions(there)
 
 
+def test_what_had_expired_here_before_its_payment_was_found_is_asked_about(there: Restorable, capture: str) -> None:
+    """Unpaid at the backup and poured since: a payment found in time is no reason to return what it paid."""
+    till, world = there.till, there.world
+    order_id = world.scan()
+    world.clock.advance(world.rules.order_expiration_s - 60)
+    there.back_up()
+    till.press(order_id)
+    till.buyer_pays(order_id)
+    till.look_at(order_id)
+    world.publish(order_id)
+    world.clock.advance(120)
+    there.restore()
+    world.wait(0)
+    assert world.status(order_id) == Status.FAILED
+    there.come_to_rest()
+    assert booked(there, order_id) == KEPT[capture]
+    there.says(order_id, Result.DONE)
+    assert world.status(order_id) == Status.SUCCESSFUL
+
+
 def doubts(there: Restorable, order_id: str) -> int:
     """How often a restore has begun to ask about it."""
     return [change.event for change in there.world.history(order_id)].count("database_restored")

@@ -1,6 +1,5 @@
 """A payment with a fiscal receipt that the backup does not know: its receipts go on."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,18 +10,11 @@ from protocol.reasons import Result
 from simulator.yookassa.faults import Endpoint, FaultKind
 from simulator.yookassa.state import Status
 from tests.cloud.backup.restoring import Restorable
-from tests.cloud.payments.fiscal_till import CONTACT, FiscalTill, a_fiscal_till
-from tests.cloud.worlds import World
+from tests.cloud.payments.fiscal_till import CONTACT, FiscalTill
 
 pytestmark = pytest.mark.any_database
 
 PART = 5000
-
-
-@pytest.fixture
-def fiscal(world: World) -> Iterator[FiscalTill]:
-    with a_fiscal_till(world) as made:
-        yield made
 
 
 def forgotten(fiscal: FiscalTill, folder: Path) -> str:

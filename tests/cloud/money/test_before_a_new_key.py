@@ -5,33 +5,23 @@ Parts of a price fit into their payment twice, so the provider itself refuses no
 
 import pytest
 
-from cloud.orders import operator_actions
-from cloud.orders.at_risk import Next, at_risk
+from cloud.orders.at_risk import Next
 from cloud.orders.models import Order
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from simulator.yookassa.behaviour import Behaviour
 from tests.cloud.money.market import Market
+from tests.cloud.money.part_returned import PART, decide, poured_and_part_returned
 from tests.cloud.money.wire import Fate
+from tests.cloud.sums_at_risk import at_risk
 from tests.cloud.worlds import PRICE
 
-PART = 5000
 KEY_IS_DEAD_S = 25 * 3600
 
 
 @pytest.fixture
 def order_id(market: Market) -> str:
-    """A poured drink of which a person has just decided to return a part; nothing is sent yet."""
-    market.change_credential("north", capture="immediate")
-    order_id = market.buys("o-1")
-    market.world.publish(order_id)
-    market.world.report(order_id, Result.DONE)
-    decide(market, order_id, PART)
-    return order_id
-
-
-def decide(market: Market, order_id: str, kopecks: int) -> None:
-    market.database.transact(operator_actions.give_back, order_id, kopecks, "op@example.org", "sour", market.clock.now)
+    return poured_and_part_returned(market)
 
 
 def verdicts(market: Market, order_id: str) -> list[str]:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from cloud.orders.at_risk import at_risk
 from protocol.reasons import Result
 from tests.cloud.money.market import Market
 from tests.cloud.money.truth import Truth
 from tests.cloud.money.wire import Fate
+from tests.cloud.sums_at_risk import at_risk
 from tests.cloud.worlds import PRICE
 
 HOUR_S = 3600

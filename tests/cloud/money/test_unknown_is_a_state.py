@@ -2,21 +2,21 @@
 
 import pytest
 
-from cloud.orders import operator_actions
-from cloud.orders.at_risk import Next, at_risk
+from cloud.orders.at_risk import Next
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.tasks import Task
 from cloud.payments.outcomes import REPLAY_LIMIT_S
 from protocol.reasons import Result
 from simulator.yookassa.behaviour import Behaviour
 from tests.cloud.money.market import ACCOUNTS, Market
+from tests.cloud.money.part_returned import PART, poured_and_part_returned
 from tests.cloud.money.wire import Fate
+from tests.cloud.sums_at_risk import at_risk
 from tests.cloud.worlds import PRICE
 
 LETTERS = {Task.CREATE: "pay", Task.CAPTURE: "cap", Task.CANCEL: "can", Task.REFUND: "ref"}
 DONE_BUT_UNTOLD = [Fate.LOST_AFTER, Fate.ERROR_500_AFTER, Fate.HTML_502_AFTER, Fate.HTML_200_AFTER]
 NOT_DONE = [Fate.LOST_BEFORE, Fate.ERROR_500_BEFORE]
-PART = 5000
 
 
 def ready_for(market: Market, task: Task) -> str:
@@ -39,20 +39,6 @@ def begin(market: Market, task: Task, order_id: str) -> None:
         market.press(order_id)
     else:
         market.work()
-
-
-def poured_and_part_returned(market: Market) -> str:
-    """A poured drink of which a person has just decided to return a part; nothing is sent yet."""
-    market.change_credential("north", capture="immediate")
-    order_id = market.buys("o-1")
-    market.world.publish(order_id)
-    market.world.report(order_id, Result.DONE)
-    decide(market, order_id, PART)
-    return order_id
-
-
-def decide(market: Market, order_id: str, kopecks: int) -> None:
-    market.database.transact(operator_actions.give_back, order_id, kopecks, "op@example.org", "sour", market.clock.now)
 
 
 def row_of(market: Market, order_id: str, task: Task) -> OutboxRow:

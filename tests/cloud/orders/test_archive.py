@@ -67,7 +67,7 @@ def refunded(till: Till) -> str:
 
 
 def rolled_up(world: World) -> dict[tuple[Any, ...], Any]:
-    while world.database.transact(roll_up) or world.database.transact(count_on):
+    while world.database.transact(roll_up, world.now) or world.database.transact(count_on):
         pass
     with world.database.read() as session:
         return {(row.device_uuid, row.day): (row.figures, row.taken, row.returned)
@@ -132,11 +132,11 @@ def test_nobody_rolls_up_what_is_just_being_put_away(migrated_postgres_url: str)
 
         def put_away(tx: Transaction) -> bool:
             assert archive_some(tx, (START, ""), LATELY, world.now)[1] == 1
-            return other.transact(roll_up)
+            return other.transact(roll_up, world.now)
 
         try:
             assert not world.database.transact(put_away)
-            assert other.transact(roll_up)
+            assert other.transact(roll_up, world.now)
         finally:
             other.close()
 

@@ -10,20 +10,14 @@ from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential
 from cloud.operators.at_risk_report import as_json, as_text
 from cloud.orders import outbox
-from cloud.orders.at_risk import (
-    STUCK_AFTER_S,
-    UNANSWERED_FOR_A_PERSON,
-    AtRisk,
-    Next,
-    at_risk,
-    each_at_risk,
-)
+from cloud.orders.at_risk import STUCK_AFTER_S, UNANSWERED_FOR_A_PERSON, AtRisk, Next, each_at_risk
 from cloud.orders.models import Payment
 from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaymentState
 from cloud.orders.operator_actions import give_back
-from cloud.orders.outbox import Claim, OutboxRow
+from cloud.orders.outbox import Lease, OutboxRow
 from cloud.orders.states import Status
 from cloud.orders.tasks import DONE, REFUSED, Lane
+from tests.cloud.sums_at_risk import at_risk
 from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
 
 pytestmark = pytest.mark.any_database
@@ -49,7 +43,7 @@ def finish_all(tx: Transaction, world: World) -> None:
 
 
 def begin_all(tx: Transaction, world: World) -> None:
-    outbox.claim(tx, Lane.PROVIDER, world.now, Claim("till", 60.0))
+    outbox.claim(tx, Lane.PROVIDER, world.now, Lease("till", 60.0))
 
 
 @pytest.mark.both_databases

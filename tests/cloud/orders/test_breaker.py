@@ -1,15 +1,21 @@
 """What closes after a paid drink has failed: the pure rule, and that nobody ever pays for a third failure."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing as closed
+from itertools import chain
 from random import Random
 
 import pytest
+from sqlalchemy import select
 
+from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet import closing
 from cloud.fleet.models import Closable, Device, DeviceLive, Drink
 from cloud.orders import making
 from cloud.orders.breaker import Closing, Ended, what_closes
+from cloud.orders.locked_order import order_key
 from cloud.orders.money import PaymentState
 from cloud.orders.scanning import NotForSale
 from cloud.orders.states import Status
@@ -137,12 +143,12 @@ def test_a_test_device_never_closes(world: World) -> None:
     assert thing(world).closed_since is None
 
 
-def say_failed(tx: Transaction, world: World, order_id: str) -> None:
+def say_failed(tx: Transaction, world: World, order_id: str, device: str = DEVICE) -> None:
     said = Outcome(
-        message_id=order_id, command_id=making.command_id(order_id, 1), order_id=order_id, result=Result.FAILED,
+        message_id=order_id, command_id=making.derived_command_id(order_id, 1), order_id=order_id, result=Result.FAILED,
         code="brewer", out=Spout.UNKNOWN, revision=1, at=world.now, evidence=Evidence(rule="said so"),
     )  # fmt: skip
-    making.record_outcome(tx, DEVICE, said, world.rules, world.now)
+    making.record_outcome(tx, device, said, world.rules, world.now)
 
 
 @pytest.mark.both_databases
@@ -170,6 +176,39 @@ def test_of_two_that_fail_at_once_the_second_sees_the_first(world: World) -> Non
     with ThreadPoolExecutor(1) as thread:
         world.database.transact(first)
     assert thing(world).closed_by == "breaker"
+
+
+def test_two_groups_that_fail_orders_of_the_same_machines_do_not_wait_for_each_other(
+    migrated_postgres_url: str,
+) -> None:
+    """Regression: each held the machine of its first order and waited for that of its second."""
+    with closed(Database(migrated_postgres_url, patience_s=0)) as database:
+        world = World(database).found()
+        groups = [[("a1", DEVICE), ("a4", OTHER_DEVICE)], [("a2", OTHER_DEVICE), ("a3", DEVICE)]]
+        for order_id, device in chain.from_iterable(groups):
+            world.tell(world.start(world.scan(order_id, device)), PaymentState.HELD)
+        both, done = threading.Barrier(2), list[int]()
+
+        def wait_for_the_other(_tx: Transaction, number: int) -> None:
+            done.append(number)
+            if done.count(number) == 1:
+                both.wait(30)
+
+        def end(number: int) -> None:
+            first, second = groups[number]
+            with closed(Database(migrated_postgres_url, patience_s=3600)) as own:
+                ends = [
+                    own.transact(say_failed, world, *first, key=order_key(first[0]), deferred=True),
+                    own.transact(wait_for_the_other, number, key=order_key(f"{first[0]}~"), deferred=True),
+                    own.transact(say_failed, world, *second, key=order_key(second[0]), deferred=True),
+                ]
+            assert [one.exception(0) for one in ends] == [None] * 3
+
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(end, range(2)))
+        assert sorted(done) == [0, 1], "nothing had to be done again"
+        with database.read() as session:
+            assert {device.closed_by for device in session.scalars(select(Device))} == {"breaker"}
 
 
 @pytest.mark.parametrize("seed", range(20))

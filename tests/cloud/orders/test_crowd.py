@@ -15,7 +15,7 @@ from cloud.courier.welcomes import Welcomes
 from cloud.metrics.counts import ALONE, Counts
 from cloud.orders import making, order_tasks, outbox, paying
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import Claim
+from cloud.orders.outbox import Lease
 from cloud.orders.tasks import Lane, Task
 from protocol.messages import Accepted, Outcome, encode
 from protocol.reasons import Result
@@ -67,7 +67,7 @@ class Crowd:
         """Claims refunds and gives the money back once for each key."""
         for _ in range(TURNS):
             for row in self.world.database.transact(
-                outbox.claim, Lane.PROVIDER, self.world.now, Claim(f"cashier-{seed}", 600)
+                outbox.claim, Lane.PROVIDER, self.world.now, Lease(f"cashier-{seed}", 600)
             ):
                 self.world.refunded(row.subject, f"refund-of-{row.key}", row.amount)
                 self.world.in_docket(

@@ -15,7 +15,7 @@ from cloud.orders.deadlines import DEAF_AT_MOST, DEVICES_REPEAT_WITHIN, Deadline
 from cloud.orders.locked_order import lock_order
 from cloud.orders.models import Order
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import Claim
+from cloud.orders.outbox import Lease
 from cloud.orders.states import FINAL, Status
 from cloud.orders.tasks import Lane, Task
 from protocol.reasons import Result
@@ -47,7 +47,7 @@ def test_a_command_that_found_nobody_each_time_is_certainly_not_sent(world: Worl
     order_id = world.pay(account=ONE_STAGE)
 
     def found_nobody(tx: Transaction) -> None:
-        [row] = outbox.claim(tx, Lane.MQTT, world.now, Claim("courier", 30))
+        [row] = outbox.claim(tx, Lane.MQTT, world.now, Lease("courier", 30))
         locked = lock_order(tx, order_id)
         order_tasks.mark_no_effect(locked, row.key)
         order_tasks.reschedule(locked, row.key, "courier", world.now + timedelta(seconds=2), "broker code 16")
@@ -60,7 +60,7 @@ def test_a_command_that_found_nobody_each_time_is_certainly_not_sent(world: Worl
 
 def test_a_command_whose_sending_nobody_heard_of_again_is_uncertain(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
-    world.database.transact(outbox.claim, Lane.MQTT, world.now, Claim("dead courier", 30))
+    world.database.transact(outbox.claim, Lane.MQTT, world.now, Lease("dead courier", 30))
     world.wait(60)
     order = world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", True)
@@ -170,9 +170,9 @@ def test_an_order_that_cannot_be_judged_keeps_nobody_else_waiting(
     for order_id in (broken, other):
         world.publish(order_id)
 
-    make_id = world.command(broken).id
+    command_id = world.command(broken).id
     world.in_docket(
-        broken, order_tasks.add_task, Task.QUERY, f"query-{make_id}", make_id, world.now
+        broken, order_tasks.add_task, Task.QUERY, f"query-{command_id}", command_id, world.now
     )  # the key of its question is taken, so its deadline cannot be written
     deadlines = Deadlines(world.database, world.rules)
     now = world.clock.advance(76)
@@ -269,6 +269,17 @@ def test_a_broker_that_stays_away_stops_no_deadline(world: World) -> None:
     assert world.status(order_id) == "make_failed"
 
 
+def test_words_that_nobody_comes_to_read_stop_no_deadline(world: World) -> None:
+    order_id = world.pay()
+    world.publish(order_id)
+    world.clock.advance(world.rules.ack_timeout_s)
+    deadlines = Deadlines(world.database, world.rules, lag_s=lambda: 3600.0)
+    steps(world, deadlines, DEAF_AT_MOST)
+    assert world.status(order_id) == "make_pending"
+    deadlines.step(world.now)
+    assert world.status(order_id) == "make_failed"
+
+
 def test_a_worker_a_blink_behind_another_ends_no_grace(world: World) -> None:
     """All wake for the same moment, and each goes on with the `now` it woke with."""
     order_id = world.pay()
@@ -349,14 +360,17 @@ def test_what_no_device_could_have_answered_is_judged_at_once(world: World, is_o
     assert [world.status(order_id) for order_id in (unpaid, late, unsent)] == ["failed", "make_failed", "make_failed"]
 
 
-def test_a_command_issued_since_we_listen_meets_its_deadline_on_time(world: World) -> None:
+@pytest.mark.parametrize(("lag_s", "status"), [(0.0, "make_failed"), (10.0, "make_pending")])
+def test_a_command_issued_since_we_listen_meets_its_deadline_once_all_is_read(
+    world: World, lag_s: float, status: str
+) -> None:
     world.rules = replace(world.rules, make_deadline_s=2, ack_timeout_s=3)
     ear = Ear()
     ear.is_open = True
-    deadlines = Deadlines(world.database, world.rules, ear)
+    deadlines = Deadlines(world.database, world.rules, ear, lambda: lag_s)
     deadlines.step(world.now)
     world.clock.advance(1)
     order_id = world.pay()
     world.publish(order_id)
     deadlines.step(world.clock.advance(3))
-    assert world.status(order_id) == "make_failed"
+    assert world.status(order_id) == status

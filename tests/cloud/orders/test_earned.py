@@ -6,13 +6,14 @@ import pytest
 from sqlalchemy import event, select, update
 
 from cloud.database.transaction import Transaction
-from cloud.orders.at_risk import at_risk, each_at_risk
+from cloud.orders.at_risk import each_at_risk
 from cloud.orders.earned_backfill import LATER, EarnedBackfill
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.owed_tasks import settle_money
 from cloud.orders.states import Status
 from protocol.reasons import Result
+from tests.cloud.sums_at_risk import at_risk
 from tests.cloud.worlds import ONE_STAGE, World
 
 
@@ -50,6 +51,20 @@ def test_payments_of_before_are_marked_and_no_others(world: World) -> None:
     world.database.transact(lambda tx: tx.session.execute(update(Payment).values(earned=False)))
     assert EarnedBackfill(world.database).step(world.now) == world.now + LATER
     assert (is_earned(world, poured), is_earned(world, failed)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "change", [{"status": Status.MAKE_FAILED.value, "waits_for_person": True}, {"given_back": 5000}],
+    ids=["not poured after all", "a part is to be returned"],
+)  # fmt: skip
+def test_what_an_older_program_undid_is_at_risk(world: World, change: dict[str, Any]) -> None:
+    """Regression: it knew no mark to take away, and nobody looked at the money again."""
+    kept, order_id = (world.bring_to(Status.SUCCESSFUL, ONE_STAGE) for _ in range(2))
+    world.database.transact(lambda tx: tx.session.execute(update(Order).where(Order.id == order_id).values(**change)))
+    assert EarnedBackfill(world.database).step(world.now) == world.now + LATER
+    assert (is_earned(world, kept), is_earned(world, order_id)) == (True, False)
+    with world.database.read() as session:
+        assert [risk.order_id for risk in each_at_risk(session, world.now)] == [order_id]
 
 
 def test_a_second_payment_of_a_poured_drink_is_never_earned(world: World) -> None:

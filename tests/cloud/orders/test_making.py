@@ -7,9 +7,9 @@ import pytest
 from cloud.database.transaction import Transaction
 from cloud.orders import making
 from cloud.orders.locked_order import lock_order
-from cloud.orders.making import NotPourable, command_id
+from cloud.orders.making import NotPourable, derived_command_id
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import Claim, claim
+from cloud.orders.outbox import Lease, claim
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane, Task
 from protocol.reasons import AgentCode, Result, Spout, Stage
@@ -22,21 +22,21 @@ RETURNS = (Task.CANCEL, Task.REFUND)
 
 def try_returns(world: World, order_id: str) -> None:
     """A call worker has begun to give the money back."""
-    taken = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
+    taken = world.database.transact(claim, Lane.PROVIDER, world.now, Lease("cashier", 120))
     assert order_id in {row.order_id for row in taken}
 
 
 def test_a_paid_order_gets_one_command_with_a_deadline(world: World) -> None:
     order_id = world.pay("ord-1")
     [command] = world.commands(order_id)
-    assert command.id == command_id("ord-1", 1)
+    assert command.id == derived_command_id("ord-1", 1)
     assert (command.live, command.deadline_at) == (True, START + timedelta(seconds=60))
     assert world.order(order_id).due_at == command.deadline_at
     assert world.open_tasks(order_id) == ["make"], "the money waits for the outcome"
 
 
 def test_a_commands_id_tells_order_and_attempt_apart() -> None:
-    ids = {command_id(order, attempt) for order in ("o", "o1", "11\no") for attempt in (1, 11)}
+    ids = {derived_command_id(order, attempt) for order in ("o", "o1", "11\no") for attempt in (1, 11)}
     assert len(ids) == 6
     assert all(len(made) <= 64 for made in ids)
 
@@ -155,6 +155,17 @@ def test_the_same_report_again_changes_nothing(world: World) -> None:
         world.report(order_id, Result.REJECTED, "no_water")
     assert len(world.rows(order_id, *RETURNS)) == 1
     assert [change.event for change in world.history(order_id)].count("machine_refused") == 1
+
+
+def test_a_machine_that_says_again_that_it_has_the_command_gets_no_more_time(world: World) -> None:
+    order_id = world.pay()
+    world.publish(order_id)
+    world.accept(order_id)
+    before = world.order(order_id).due_at, len(world.history(order_id))
+    world.clock.advance(60)
+    world.accept(order_id)
+    world.progress(order_id, Stage.GRIND, 12)
+    assert (world.order(order_id).due_at, len(world.history(order_id))) == before
 
 
 def test_a_higher_revision_corrects_an_unknown(world: World) -> None:

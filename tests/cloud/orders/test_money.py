@@ -5,16 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.orders.money import (
-    Due,
-    PaidFor,
-    PaymentState,
-    Wish,
-    arrives_by,
-    moves_forward,
-    owed,
-    paying_payment,
-)
+from cloud.orders.money import Due, PaymentSnapshot, PaymentState, ReturnPolicy, moves_forward, owed, paying_payment
 from cloud.orders.owed_tasks import pause_after
 from cloud.orders.states import Status
 from cloud.orders.tasks import RETURNS, Task
@@ -24,7 +15,7 @@ OPEN = {Status.PENDING, Status.PAID, Status.MAKE_PENDING, Status.MANUAL_MAKE}
 
 
 @st.composite
-def payments(draw: st.DrawFn) -> list[PaidFor]:
+def payments(draw: st.DrawFn) -> list[PaymentSnapshot]:
     """Up to four payments of one order in any state books can be in."""
     made = []
     for number in range(draw(st.integers(0, 4))):
@@ -34,7 +25,7 @@ def payments(draw: st.DrawFn) -> list[PaidFor]:
         has_paid = state in {PaymentState.HELD, PaymentState.CAPTURED}
         seconds = draw(st.integers(0, 3))
         made.append(
-            PaidFor(
+            PaymentSnapshot(
                 id=f"p{number}",
                 state=state,
                 amount=amount,
@@ -51,13 +42,15 @@ statuses = st.sampled_from(Status)
 graces = st.sampled_from([None, T0 + timedelta(seconds=300)])
 
 
-def of(dues: list[Due], payment: PaidFor) -> list[Due]:
+def of(dues: list[Due], payment: PaymentSnapshot) -> list[Due]:
     return [due for due in dues if due.payment_id == payment.id]
 
 
 @given(statuses, graces, payments())
-def test_never_more_goes_back_than_is_there(status: Status, grace: datetime | None, paid: list[PaidFor]) -> None:
-    dues = owed(status, paid, Wish(grace))
+def test_never_more_goes_back_than_is_there(
+    status: Status, grace: datetime | None, paid: list[PaymentSnapshot]
+) -> None:
+    dues = owed(status, paid, ReturnPolicy(grace))
     for payment in paid:
         refunds = [due.amount for due in of(dues, payment) if due.task is Task.REFUND]
         assert sum(refunds) <= payment.captured - payment.refunded
@@ -65,24 +58,28 @@ def test_never_more_goes_back_than_is_there(status: Status, grace: datetime | No
 
 
 @given(statuses, graces, payments())
-def test_a_payment_waits_for_one_act_at_most(status: Status, grace: datetime | None, paid: list[PaidFor]) -> None:
-    dues = owed(status, paid, Wish(grace))
+def test_a_payment_waits_for_one_act_at_most(
+    status: Status, grace: datetime | None, paid: list[PaymentSnapshot]
+) -> None:
+    dues = owed(status, paid, ReturnPolicy(grace))
     assert len({due.payment_id for due in dues}) == len(dues)
 
 
 @given(statuses, graces, payments())
 def test_a_hold_is_never_refunded_and_taken_money_never_canceled(
-    status: Status, grace: datetime | None, paid: list[PaidFor]
+    status: Status, grace: datetime | None, paid: list[PaymentSnapshot]
 ) -> None:
     states = {payment.id: payment.state for payment in paid}
-    for due in owed(status, paid, Wish(grace)):
+    for due in owed(status, paid, ReturnPolicy(grace)):
         is_hold = states[due.payment_id] is PaymentState.HELD
         assert (due.task is Task.REFUND) is not is_hold
 
 
 @given(statuses, graces, payments())
-def test_money_that_does_not_fit_is_never_kept(status: Status, grace: datetime | None, paid: list[PaidFor]) -> None:
-    dues = owed(status, paid, Wish(grace))
+def test_money_that_does_not_fit_is_never_kept(
+    status: Status, grace: datetime | None, paid: list[PaymentSnapshot]
+) -> None:
+    dues = owed(status, paid, ReturnPolicy(grace))
     for payment in paid:
         if payment.problem and (payment.state is PaymentState.HELD or payment.captured > payment.refunded):
             [due] = of(dues, payment)
@@ -92,56 +89,56 @@ def test_money_that_does_not_fit_is_never_kept(status: Status, grace: datetime |
 
 @given(statuses, graces, payments())
 def test_an_order_is_paid_once_and_every_other_payment_goes_back(
-    status: Status, grace: datetime | None, paid: list[PaidFor]
+    status: Status, grace: datetime | None, paid: list[PaymentSnapshot]
 ) -> None:
     pays = paying_payment(paid)
     for payment in paid:
         has_money = payment.state is PaymentState.HELD or payment.captured > payment.refunded
         if payment is not pays and has_money:
-            assert [due.task in RETURNS for due in of(owed(status, paid, Wish(grace)), payment)] == [True]
+            assert [due.task in RETURNS for due in of(owed(status, paid, ReturnPolicy(grace)), payment)] == [True]
 
 
 @given(graces, payments())
-def test_a_poured_order_keeps_its_payment(grace: datetime | None, paid: list[PaidFor]) -> None:
+def test_a_poured_order_keeps_its_payment(grace: datetime | None, paid: list[PaymentSnapshot]) -> None:
     pays = paying_payment(paid)
-    dues = of(owed(Status.SUCCESSFUL, paid, Wish(grace)), pays) if pays else []
+    dues = of(owed(Status.SUCCESSFUL, paid, ReturnPolicy(grace)), pays) if pays else []
     assert all(due.task is Task.CAPTURE and due.amount == pays.amount for due in dues if pays)
     assert bool(dues) is (pays is not None and pays.state is PaymentState.HELD)
 
 
 @given(statuses, graces, payments())
 def test_nothing_is_decided_about_the_paying_money_while_the_drink_may_come(
-    status: Status, grace: datetime | None, paid: list[PaidFor]
+    status: Status, grace: datetime | None, paid: list[PaymentSnapshot]
 ) -> None:
     pays = paying_payment(paid)
     if pays is not None and status in OPEN:
-        assert not of(owed(status, paid, Wish(grace)), pays)
+        assert not of(owed(status, paid, ReturnPolicy(grace)), pays)
 
 
 @given(statuses, graces, payments())
 def test_an_order_that_ended_without_a_drink_keeps_no_kopeck(
-    status: Status, grace: datetime | None, paid: list[PaidFor]
+    status: Status, grace: datetime | None, paid: list[PaymentSnapshot]
 ) -> None:
     if status in OPEN or status is Status.SUCCESSFUL:
         return
-    dues = owed(status, paid, Wish(grace))
+    dues = owed(status, paid, ReturnPolicy(grace))
     for payment in paid:
         if payment.state is PaymentState.HELD or payment.captured > payment.refunded:
             assert [due.task in RETURNS for due in of(dues, payment)] == [True]
 
 
 @given(payments())
-def test_the_grace_is_for_the_paying_money_only(paid: list[PaidFor]) -> None:
+def test_the_grace_is_for_the_paying_money_only(paid: list[PaymentSnapshot]) -> None:
     grace = T0 + timedelta(seconds=300)
     pays = paying_payment(paid)
-    for due in owed(Status.MAKE_FAILED, paid, Wish(grace)):
+    for due in owed(Status.MAKE_FAILED, paid, ReturnPolicy(grace)):
         assert due.not_before == (grace if pays and due.payment_id == pays.id else None)
 
 
 def test_the_first_money_that_fits_pays() -> None:
-    wrong = PaidFor("p0", PaymentState.CAPTURED, 100, 90, 0, "amount", T0)
-    later = PaidFor("p1", PaymentState.CAPTURED, 100, 100, 0, "", T0 + timedelta(seconds=2))
-    first = PaidFor("p2", PaymentState.CAPTURED, 100, 100, 0, "", T0 + timedelta(seconds=1))
+    wrong = PaymentSnapshot("p0", PaymentState.CAPTURED, 100, 90, 0, "amount", T0)
+    later = PaymentSnapshot("p1", PaymentState.CAPTURED, 100, 100, 0, "", T0 + timedelta(seconds=2))
+    first = PaymentSnapshot("p2", PaymentState.CAPTURED, 100, 100, 0, "", T0 + timedelta(seconds=1))
     assert paying_payment([wrong, later, first]) is first
     assert {due.payment_id: due.amount for due in owed(Status.SUCCESSFUL, [wrong, later, first])} == {
         "p0": 90,
@@ -170,13 +167,6 @@ def test_money_on_a_payment_thought_refused_still_counts() -> None:
     assert moves_forward(PaymentState.REFUSED, PaymentState.HELD)
     assert moves_forward(PaymentState.REFUSED, PaymentState.CAPTURED)
     assert not moves_forward(PaymentState.PENDING, PaymentState.REFUSED)
-
-
-def test_a_hold_is_free_again_at_once_and_a_refund_takes_its_methods_time() -> None:
-    assert arrives_by(Task.CANCEL, "bank_card", T0) == T0
-    assert arrives_by(Task.REFUND, "sbp", T0) == T0 + timedelta(days=1)
-    assert arrives_by(Task.REFUND, "bank_card", T0) == T0 + timedelta(days=3)
-    assert arrives_by(Task.REFUND, "a method nobody knows", T0) == T0 + timedelta(days=3)
 
 
 def test_who_is_refused_for_months_is_asked_for_each_hour() -> None:

@@ -10,8 +10,9 @@ from cloud.orders.models import Movement, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.operator_actions import NotReturnable, NotWaiting
 from cloud.orders.order_limits import OrderLimits
+from cloud.orders.outbox import Lease, claim
 from cloud.orders.paying import Account
-from cloud.orders.tasks import Task
+from cloud.orders.tasks import Lane, Task
 from protocol.reasons import Result
 from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
 
@@ -61,6 +62,7 @@ def test_what_is_left_can_be_returned_too_and_not_a_kopeck_more(world: World) ->
     with pytest.raises(NotReturnable, match=str(PRICE - 5000)):
         decide(world, order_id, PRICE - 4999)
     assert decide(world, order_id) == PRICE - 5000
+    assert not world.order(order_id).goodwill, "nothing has been sent yet"
     with pytest.raises(NotReturnable):
         decide(world, order_id)
 
@@ -178,6 +180,36 @@ def test_a_day_later_the_machine_is_believed_again(world: World) -> None:
     assert world.open_tasks(silent(world), Task.REFUND) == ["refund"]
 
 
+def test_a_drink_given_away_by_its_return_counts_as_one_of_the_day(world: World) -> None:
+    world.rules = OrderLimits(uncertain_returns_a_day=1)
+    order_id = silent(world)
+    assert world.database.transact(claim, Lane.PROVIDER, world.now, Lease("cashier", 120))
+    world.report(order_id, Result.DONE)
+    assert world.order(order_id).goodwill
+    assert world.order(silent(world)).waits_for_person
+
+
+def test_what_waits_for_a_person_has_not_gone_back_and_is_not_counted(world: World) -> None:
+    world.rules = OrderLimits(uncertain_returns_a_day=1)
+    silent(world)
+    world.wait(23 * 3600)
+    assert world.order(silent(world)).waits_for_person
+    world.wait(2 * 3600)
+    assert world.open_tasks(silent(world), Task.REFUND) == ["refund"]
+
+
+def test_what_waits_for_evidence_has_not_gone_back_and_is_not_counted(world: World) -> None:
+    world.rules = OrderLimits(uncertain_returns_a_day=1)
+    orders = []
+    for _ in range(2):
+        orders.append(world.pay(account=ONE_STAGE))
+        world.publish(orders[-1])
+        world.wait(world.rules.ack_timeout_s)
+    world.wait(world.rules.uncertain_grace_s - world.rules.ack_timeout_s)
+    assert [world.order(order_id).return_after is None for order_id in orders] == [True, False]
+    assert not world.order(orders[0]).waits_for_person
+
+
 def test_certain_returns_are_not_counted(world: World) -> None:
     world.rules = OrderLimits(uncertain_returns_a_day=1)
     for _ in range(3):
@@ -196,18 +228,33 @@ def test_late_truth_settles_what_waits_for_a_person(world: World, result: Result
     assert world.open_tasks(order_id, Task.REFUND) == ([] if result is Result.DONE else ["refund"])
 
 
-def test_a_hold_that_waits_for_a_person_is_cancelled_a_day_before_the_provider_lets_it_go(world: World) -> None:
+def waiting_hold(world: World) -> str:
+    """Held for seven days, and a person is to decide; the order's id."""
     world.rules = OrderLimits(uncertain_returns_a_day=0)
     order_id = world.scan()
     payment_id = world.start(order_id, HOLD)
     world.tell(payment_id, PaymentState.HELD, hold_expires_at=world.now + timedelta(days=7))
+    world.tell(payment_id, PaymentState.HELD)  # not every answer names the end again
     world.publish(order_id)
     world.wait(world.rules.ack_timeout_s)
     world.wait(world.rules.uncertain_grace_s)
+    return order_id
+
+
+def test_a_hold_that_waits_for_a_person_is_cancelled_a_day_before_the_provider_lets_it_go(world: World) -> None:
+    order_id = waiting_hold(world)
     world.wait(5.9 * 24 * 3600)
     assert world.open_tasks(order_id, Task.CANCEL) == []
     world.wait(0.2 * 24 * 3600)
     assert world.open_tasks(order_id, Task.CANCEL) == ["cancel"]
+
+
+def test_a_hold_that_people_took_is_let_go_by_nobody_and_waits_on(world: World) -> None:
+    order_id = waiting_hold(world)
+    world.tell(world.payment(order_id).id, PaymentState.CAPTURED)
+    world.wait(6.1 * 24 * 3600)
+    assert world.order(order_id).waits_for_person
+    assert world.open_tasks(order_id, Task.REFUND) == []
 
 
 @pytest.mark.both_databases

@@ -21,7 +21,7 @@ LATELY = timedelta(minutes=5)
 
 
 def told(world: World) -> dict[str, int]:
-    while world.database.transact(count_on) or world.database.transact(roll_up):
+    while world.database.transact(count_on) or world.database.transact(roll_up, world.now):
         pass
     with world.database.read() as session:
         return {status: number for status, number in by_status(session).items() if number}

@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -10,11 +11,12 @@ from sqlalchemy.exc import IntegrityError
 
 from cloud.orders import order_tasks, outbox
 from cloud.orders.locked_order import LockedOrder
-from cloud.orders.outbox import Claim, OutboxRow
+from cloud.orders.order_tasks import LaneWorker, LaneWorkers
+from cloud.orders.outbox import Lease, OutboxRow
 from cloud.orders.tasks import Lane, Task, may_be_done
 from tests.cloud.worlds import OTHER_DEVICE, START, World
 
-ANNA, BORIS = Claim("anna", 30.0), Claim("boris", 30.0)
+ANNA, BORIS = Lease("anna", 30.0), Lease("boris", 30.0)
 ORDER = "ord-1"
 
 
@@ -34,7 +36,7 @@ def settle(world: World, row_id: int, owner: str) -> bool:
     return world.in_docket(ORDER, order_tasks.settle_task, row(world, row_id).key, owner, "done", world.now)
 
 
-def put_off(world: World, row_id: int, owner: str, seconds: float, why: str) -> bool:
+def reschedule(world: World, row_id: int, owner: str, seconds: float, why: str) -> bool:
     until = world.now + timedelta(seconds=seconds)
     return world.in_docket(ORDER, order_tasks.reschedule, row(world, row_id).key, owner, until, why)
 
@@ -43,7 +45,7 @@ def withdraw(world: World, order_id: str = ORDER, task: Task = Task.REFUND, subj
     return world.in_docket(order_id, order_tasks.withdraw_tasks, {task}, world.now, subject)
 
 
-def claimed(world: World, by: Claim, lane: Lane = Lane.PROVIDER) -> list[int]:
+def claimed(world: World, by: Lease, lane: Lane = Lane.PROVIDER) -> list[int]:
     return [row.id for row in world.database.transact(outbox.claim, lane, world.now, by)]
 
 
@@ -110,10 +112,20 @@ def test_whoever_lost_the_lease_settles_nothing(world: World) -> None:
     world.clock.advance(30)
     claimed(world, BORIS)
     assert not settle(world, row_id, "anna")
-    assert not put_off(world, row_id, "anna", 0, "?")
+    assert not reschedule(world, row_id, "anna", 0, "?")
     assert settle(world, row_id, "boris")
     assert not settle(world, row_id, "boris"), "once"
     assert row(world, row_id).verdict == "done"
+
+
+def test_a_stranger_neither_holds_a_task_longer_nor_puts_it_off(world: World) -> None:
+    world.database.transact(outbox.add_unordered, Task.JOB, "k-1", "j-1", world.now)
+    [taken] = world.database.transact(outbox.claim, Lane.JOBS, world.now, ANNA)
+    later = world.now + timedelta(seconds=60)
+    world.database.transact(outbox.renew, ["k-1"], "boris", later)
+    world.database.transact(outbox.reschedule_unordered, taken, "boris", later, "?")
+    held = row(world, taken.id)
+    assert (held.claimed_by, held.claimed_until, held.due_at) == ("anna", START + timedelta(seconds=30), START)
 
 
 def test_a_settled_task_is_never_taken_again(world: World) -> None:
@@ -125,10 +137,10 @@ def test_a_settled_task_is_never_taken_again(world: World) -> None:
     assert next_due(world) is None
 
 
-def test_a_task_put_off_is_free_and_due_later(world: World) -> None:
+def test_a_rescheduled_task_is_free_and_due_later(world: World) -> None:
     row_id = a_task(world)
     claimed(world, ANNA)
-    put_off(world, row_id, "anna", 5, "busy" * 100)
+    reschedule(world, row_id, "anna", 5, "busy" * 100)
     assert claimed(world, BORIS) == []
     assert next_due(world) == START + timedelta(seconds=5)
     world.clock.advance(5)
@@ -168,6 +180,48 @@ def test_what_was_tried_and_certainly_not_done_can_still_be_withdrawn(world: Wor
     assert withdraw(world)
 
 
+@pytest.mark.parametrize("mark", [order_tasks.mark_no_effect, order_tasks.mark_not_begun])
+def test_a_key_is_as_old_as_its_first_use_whatever_becomes_of_the_next(
+    world: World, mark: Callable[[LockedOrder, str], None]
+) -> None:
+    """The provider may know it since then, and forgets it a day after."""
+    row_id = a_task(world)
+    claimed(world, ANNA)
+    reschedule(world, row_id, "anna", 3600, "no answer")
+    world.clock.advance(3600)
+    claimed(world, ANNA)
+    world.in_docket(ORDER, mark, "k-1")
+    assert row(world, row_id).first_tried_at == START
+
+
+def test_a_task_is_made_due_sooner_and_never_later(world: World) -> None:
+    """Each piece of news counts a refused return's pause from its own moment."""
+    row_id = a_task(world, due_in=60)
+
+    def amended(due_in: float) -> datetime:
+        due_at = START + timedelta(seconds=due_in)
+        world.in_docket(
+            ORDER, lambda locked: order_tasks.amend_task(locked, order_tasks.task_of(locked, "k-1"), 100, due_at)
+        )
+        return row(world, row_id).due_at
+
+    assert amended(90) == START + timedelta(seconds=60)
+    assert amended(30) == START + timedelta(seconds=30)
+
+
+def test_a_task_is_begun_in_the_commit_that_writes_it_only_if_it_is_due(world: World) -> None:
+    prepared: list[str] = []
+
+    def prepare(_: LockedOrder, written: OutboxRow) -> Callable[[], None]:
+        prepared.append(written.key)
+        return lambda: None
+
+    world.database.dispatchers.add(LaneWorkers({Lane.PROVIDER: LaneWorker(ANNA, prepare)}))
+    rows = [row(world, a_task(world, "k-1", due_in=60)), row(world, a_task(world, "k-2"))]
+    assert prepared == ["k-2"]
+    assert [(one.claimed_by, one.attempts) for one in rows] == [("", 0), ("anna", 1)]
+
+
 def test_withdrawing_names_order_task_and_subject(world: World) -> None:
     row_id = a_task(world)
     assert not withdraw(world, world.scan("another", OTHER_DEVICE), Task.REFUND, "p-1")
@@ -185,8 +239,8 @@ def test_a_key_names_one_act(world: World) -> None:
 def test_the_oldest_due_come_first_and_no_more_than_asked_for(world: World) -> None:
     late, early = a_task(world, "k-1", due_in=2), a_task(world, "k-2", due_in=1)
     world.clock.advance(5)
-    assert claimed(world, Claim("anna", 30.0, limit=1)) == [early]
-    assert claimed(world, Claim("anna", 30.0, limit=1)) == [late]
+    assert claimed(world, Lease("anna", 30.0, limit=1)) == [early]
+    assert claimed(world, Lease("anna", 30.0, limit=1)) == [late]
 
 
 def test_times_of_any_zone_mean_the_same_moment(world: World) -> None:
@@ -206,7 +260,7 @@ def test_many_workers_at_once_never_share_a_task(world: World) -> None:
     def work(name: str) -> None:
         gate.wait()
         while len(taken) < len(wanted):
-            mine = claimed(world, Claim(name, 30.0, limit=3))
+            mine = claimed(world, Lease(name, 30.0, limit=3))
             with lock:
                 taken.update(mine)
 

@@ -14,7 +14,7 @@ from cloud.orders import order_tasks, paying
 from cloud.orders.locked_order import LockedOrder, UnknownOrder
 from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import PaymentState, moves_forward
-from cloud.orders.outbox import Claim, OutboxRow, claim
+from cloud.orders.outbox import Lease, OutboxRow, claim
 from cloud.orders.paying import Account, NotPayable
 from cloud.orders.states import PAYABLE, Status
 from cloud.orders.tasks import Lane, Task
@@ -377,7 +377,7 @@ def test_a_return_taken_back_is_begun_by_nobody_who_comes_meanwhile(world: World
 
     def call_worker_comes() -> None:
         assert in_the_middle.wait(30)
-        taken.extend(world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120)))
+        taken.extend(world.database.transact(claim, Lane.PROVIDER, world.now, Lease("cashier", 120)))
         looked.set()
 
     def withdraw_slowly(locked: LockedOrder, tasks: Collection[Task], now: datetime, subject: str) -> bool:

@@ -39,7 +39,7 @@ def test_a_free_drink_is_tried_again_as_a_paid_one(world: World) -> None:
     new = pour(world, poured(world))
     rows = OutgoingCommands(Lane.MQTT, "courier")
     [row] = [row for row in world.database.transact(rows.claim, world.now) if row.order_id == new]
-    world.database.transact(rows.retry, row, "broker code 16", world.now)
+    world.database.transact(rows.reschedule_undelivered, row, "broker code 16", world.now)
     assert (world.status(new), world.open_tasks(new)) == ("paid", ["make"])
 
 

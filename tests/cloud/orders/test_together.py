@@ -110,11 +110,11 @@ def test_in_one_transaction_each_order_ends_as_it_would_have_alone(world: World,
 
 def test_one_order_that_cannot_be_written_keeps_no_other_from_it(world: World) -> None:
     good, bad = world.pay(), world.pay()
-    make_id = world.command(bad).id
+    command_id = world.command(bad).id
     url = world.database.url.render_as_string(hide_password=False)
 
     def twice(tx: Any) -> None:
-        publish(tx, bad, make_id, world.rules, world.now)
+        publish(tx, bad, command_id, world.rules, world.now)
         making.issue_command(lock_order(tx, bad), world.rules, world.now).live = True
 
     with closing(Database(url, patience_s=FOR_EVER_S)) as database:

@@ -9,7 +9,7 @@ from cloud.orders.models import Order
 from cloud.orders.money import PaymentState
 from cloud.orders.operator_actions import NotReturnable, NotWaiting
 from cloud.orders.order_limits import OrderLimits
-from cloud.orders.outbox import Claim, claim
+from cloud.orders.outbox import Lease, claim
 from cloud.orders.paying import Account
 from cloud.orders.return_requests import Asker, Wanted
 from cloud.orders.return_rules import Limits, ReturnReason
@@ -34,7 +34,7 @@ def give_back(world: World, order_id: str) -> None:
 
 def taken(world: World) -> None:
     """The courier has the command in hand."""
-    assert world.database.transact(claim, Lane.MQTT, world.now, Claim("courier", 30))
+    assert world.database.transact(claim, Lane.MQTT, world.now, Lease("courier", 30))
 
 
 def ended(world: World, order_id: str) -> tuple[str, str, bool]:
@@ -76,6 +76,22 @@ def test_what_the_machine_had_taken_only_its_own_word_cancels(
     sqlite_world.report(order_id, Result.REJECTED, AgentCode.CANCELLED, Spout.NONE, phase=phase)
     reason = "unknown" if uncertain else "returned"
     assert ended(sqlite_world, order_id) == ("make_failed", reason, uncertain)
+
+
+def test_a_machine_that_takes_the_command_is_still_told_to_cancel_it(sqlite_world: World) -> None:
+    order_id = sqlite_world.pay(account=ONE_STAGE)
+    sqlite_world.publish(order_id)
+    give_back(sqlite_world, order_id)
+    sqlite_world.accept(order_id)
+    assert sqlite_world.open_tasks(order_id) == ["cancel_make"]
+
+
+def test_a_drink_that_went_wrong_by_itself_is_not_called_returned(sqlite_world: World) -> None:
+    order_id = sqlite_world.pay(account=ONE_STAGE)
+    sqlite_world.publish(order_id)
+    give_back(sqlite_world, order_id)
+    sqlite_world.report(order_id, Result.FAILED, "no_water", Spout.PARTIAL)
+    assert ended(sqlite_world, order_id) == ("make_failed", "failed:no_water", False)
 
 
 def test_a_cancel_that_comes_too_late_is_a_drink_given_away(sqlite_world: World) -> None:

@@ -6,8 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.orders.models import Movement
-from cloud.orders.money import Return, arrives_by
-from cloud.orders.return_progress import Returned, refunded
+from cloud.orders.return_progress import Return, Returned, arrives_by, refunded
 from cloud.orders.tasks import Task
 
 
