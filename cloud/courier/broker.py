@@ -275,7 +275,7 @@ class BrokerLink:
             log.warning("connection to the broker lost: %s", session.why)
             self._connected.clear()
         self.on_change()
-        self._redialling.ring()
+        self._redialling.wake()
 
     def session_received(self, session: Session, message: MQTTMessage) -> None:
         if message.qos == 0 and message.topic.startswith(ROOT):
@@ -313,21 +313,21 @@ class Redialling:
     def __init__(self, step: Callable[[], float], part: Callable[[], None]) -> None:
         self._step = step
         self._part = part
-        self._bell = threading.Event()
+        self._is_woken = threading.Event()
         self._has_ended = False
         self._thread = threading.Thread(target=self._run, name="broker link", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Step now."""
-        self._bell.set()
+        self._is_woken.set()
 
     def end(self) -> None:
         """No more steps; one that is under way finds out by itself."""
         self._has_ended = True
-        self._bell.set()
+        self._is_woken.set()
         if self._thread.is_alive():
             self._thread.join(LOOK_S)
 
@@ -338,8 +338,8 @@ class Redialling:
             except Exception:  # the way to the broker must outlive any one step
                 log.exception("a step of the broker link failed")
                 pause = PAUSES_S[-1]
-            self._bell.wait(pause)
-            self._bell.clear()  # before the end is looked for: its ring is never wiped away
+            self._is_woken.wait(pause)
+            self._is_woken.clear()  # before the end is looked for: its wake-up is never wiped away
         self._part()
 
 

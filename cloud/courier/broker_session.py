@@ -53,8 +53,8 @@ class Abilities:
         return self.mqtt5 and self.shares
 
 
-class Ends(Protocol):
-    """The owner a session reports to; called from paho's thread, so each returns at once."""
+class SessionOwner(Protocol):
+    """Whom a session reports to; called from paho's thread, so each returns at once."""
 
     def session_ready(self, session: "Session") -> None:
         """Accepted, and subscribed to all that was asked for; again when that has become more."""
@@ -74,7 +74,7 @@ class Session:
 
     def __init__(
         self, address: Address, tls: Tls, able: Abilities, client_id: str, number: int,
-        wanted: Callable[[bool], Sequence[str]], ends: Ends,
+        wanted: Callable[[bool], Sequence[str]], owner: SessionOwner,
     ) -> None:  # fmt: skip
         """`wanted` tells what to subscribe to, by whether it may be shared. Raises `OSError` for a bad certificate."""
         self.address = address
@@ -89,7 +89,7 @@ class Session:
         self.why = ""
         self._wanted = wanted
         self._asked: Sequence[str] = ()
-        self._ends = ends
+        self._owner = owner
         self._client = self._make(client_id)
         self._thread: threading.Thread | None = None
         self._name = f"paho-mqtt-client-{client_id}"
@@ -164,8 +164,8 @@ class Session:
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
-        client.on_message = lambda _client, _data, message: self._ends.session_received(self, message)
-        client.on_publish = lambda _client, _data, mid, code, _more: self._ends.session_answered(self, mid, code.value)
+        client.on_message = lambda _client, _data, message: self._owner.session_received(self, message)
+        client.on_publish = lambda _client, _data, mid, code, _more: self._owner.session_answered(self, mid, code.value)
         client.on_log = self._on_log
         return client
 
@@ -211,7 +211,7 @@ class Session:
 
     def _ready(self) -> None:
         self.is_ready = True
-        self._ends.session_ready(self)
+        self._owner.session_ready(self)
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, code: ReasonCode, _more: Any) -> None:
         if code.value == NO_SHARED_SUBSCRIPTIONS:
@@ -230,7 +230,7 @@ class Session:
         self.why = self.why or why
         self.is_ready = self.is_listening = False
         self.is_lost = True
-        self._ends.session_lost(self)
+        self._owner.session_lost(self)
 
 
 def _takes_at_most(messages: int) -> Properties:

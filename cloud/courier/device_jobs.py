@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import JSON, ForeignKey, Index, String, and_, or_, select, text
@@ -36,6 +37,8 @@ ENDS_WITHIN = timedelta(minutes=10)
 """The longest cleaning, or restart; nobody will tell of a job that has not ended by then."""
 UPDATE_ENDS_WITHIN = timedelta(minutes=45)
 """It fetches, waits for a moment without an order, and is tried."""
+ANOTHERS_END_WITHIN = timedelta(days=1)
+"""Begun, and of a kind that only newer programs know: theirs to end, but nobody's after they are gone."""
 CUP = "test-"
 """Ids of test cups begin so: commands of orders never do."""
 
@@ -49,6 +52,9 @@ class Kind(StrEnum):
     RESUME = "resume"
     TEST_CUP = "test_cup"
     UPDATE = "update"
+
+
+KINDS = frozenset(kind.value for kind in Kind)
 
 
 class State(StrEnum):
@@ -172,7 +178,7 @@ BUSY, ASKED_ALREADY, NO_AGENT, NO_DRINK = RejectCode.BUSY.value, "asked_already"
 
 
 def topic_of(job_id: str) -> str:
-    """Rung with each change of the job."""
+    """Woken with each change of the job."""
     return f"job:{job_id}"
 
 
@@ -196,7 +202,7 @@ def ask(tx: Transaction, device_uuid: str, wanted: Wanted, by: str, job_id: str,
         asked_at=now, expires_at=now + LIVES_FOR, state=State.WAITING.value, code="", words="",
     )  # fmt: skip
     tx.session.add(job)
-    outbox.put(tx, Task.JOB, job_id, job_id, now)
+    outbox.add_unordered(tx, Task.JOB, job_id, job_id, now)
     facts = {"device": device_uuid, "job": job_id, "by": by}
     tx.log_after_commit(log.warning, "%s asked for", wanted.kind.value, extra=facts)
     return job
@@ -268,7 +274,9 @@ def cup_reported(tx: Transaction, device_uuid: str, said: Accepted | Progress | 
     was = State(job.state)
     _note(tx, job, _OF_RESULT[said.result], said.code, "", now)
     if said.result is Result.DONE and was is not State.DONE:
-        closing.poured_a_test_cup(tx, device_uuid, str(job.wanted.get("drink_no", "")), job.asked_by, now)
+        drink_no = str(job.wanted.get("drink_no", ""))
+        good = partial(closing.poured_a_test_cup, tx, device_uuid, drink_no, job.asked_by, now)
+        tx.at_the_end(closing.place_of(device_uuid), good)
 
 
 def cups_waited_for(session: Session, device_uuids: Collection[str], now: datetime) -> dict[str, list[str]]:
@@ -286,8 +294,9 @@ def overdue(tx: Transaction, now: datetime) -> None:
     """End those that nobody will answer any more."""
     late = or_(
         and_(DeviceJob.state != State.STARTED.value, DeviceJob.expires_at <= now - ANSWER_TAKES),
-        and_(DeviceJob.kind != Kind.UPDATE.value, DeviceJob.expires_at <= now - ENDS_WITHIN),
-        DeviceJob.expires_at <= now - UPDATE_ENDS_WITHIN,
+        and_(DeviceJob.kind.in_(KINDS - {Kind.UPDATE.value}), DeviceJob.expires_at <= now - ENDS_WITHIN),
+        and_(DeviceJob.kind == Kind.UPDATE.value, DeviceJob.expires_at <= now - UPDATE_ENDS_WITHIN),
+        DeviceJob.expires_at <= now - ANOTHERS_END_WITHIN,
     )
     found = select(DeviceJob).where(DeviceJob.ended_at.is_(None), late).with_for_update(skip_locked=True)
     for job in tx.session.scalars(found).all():
@@ -300,13 +309,17 @@ def next_overdue(session: Session) -> datetime | None:
     """When the next of them will have waited long enough."""
     soonest = select(DeviceJob.state, DeviceJob.kind, DeviceJob.expires_at).where(DeviceJob.ended_at.is_(None))
     ends = [
-        at + (_may_take(kind) if state == State.STARTED else ANSWER_TAKES)
+        at + _may_take(kind, state)
         for state, kind, at in session.execute(soonest.order_by(DeviceJob.expires_at).limit(50))
     ]
     return min(ends, default=None)
 
 
-def _may_take(kind: str) -> timedelta:
+def _may_take(kind: str, state: str) -> timedelta:
+    if state != State.STARTED:
+        return ANSWER_TAKES
+    if kind not in KINDS:
+        return ANOTHERS_END_WITHIN
     return UPDATE_ENDS_WITHIN if kind == Kind.UPDATE else ENDS_WITHIN
 
 
@@ -333,7 +346,7 @@ def _note(tx: Transaction, job: DeviceJob, state: State, code: str, words: str, 
     if State(job.state) in _TOLD or (state is State.STARTED and job.state != State.WAITING and job.state != State.SENT):
         return
     job.code, job.words, job.answered_at = code[:64], words[:500], now
-    outbox.end(tx, job.id, state.value, now)
+    outbox.settle_unordered(tx, job.id, state.value, now)
     if state is State.STARTED:
         job.state = state.value
         tx.notify(topic_of(job.id))
@@ -345,7 +358,7 @@ def _note(tx: Transaction, job: DeviceJob, state: State, code: str, words: str, 
 
 def _end(tx: Transaction, job: DeviceJob, state: State, now: datetime) -> None:
     job.state, job.ended_at = state.value, now
-    outbox.end(tx, job.id, state.value, now)
+    outbox.settle_unordered(tx, job.id, state.value, now)
     tx.notify(topic_of(job.id))
 
 

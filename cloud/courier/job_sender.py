@@ -8,11 +8,21 @@ from datetime import datetime, timedelta
 
 from cloud.background.loops import Clock
 from cloud.courier.broker import BrokerLink, NotConnected
-from cloud.courier.device_jobs import BUSY, DeviceJob, Kind, State, next_overdue, order_in_the_way, overdue, refuse
+from cloud.courier.device_jobs import (
+    BUSY,
+    KINDS,
+    DeviceJob,
+    Kind,
+    State,
+    next_overdue,
+    order_in_the_way,
+    overdue,
+    refuse,
+)
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.orders import outbox
-from cloud.orders.outbox import Claim, OutboxRow
+from cloud.orders.outbox import Lease, OutboxRow
 from cloud.orders.tasks import VOID, Lane
 from protocol.errors import WireError
 from protocol.messages import Make, Message, Restart, Resume, Rinse, Settings, Update, encode
@@ -25,6 +35,8 @@ TOPIC = outbox.topic(Lane.JOBS)
 LEASE_S = 30.0
 AGAIN = timedelta(seconds=5)
 """A connected agent has answered by then."""
+HELD_AGAIN = timedelta(seconds=1)
+"""Somebody holds the job: its agent is answering, most likely."""
 IDLE = timedelta(seconds=60)
 
 
@@ -40,7 +52,11 @@ class JobSender:
     def step(self, now: datetime) -> datetime:
         """Send what is due, give up what nobody will answer; return when to look again."""
         for row, job in self._database.transact(self._take, now):
-            self._send(row, job)
+            try:
+                self._send(row, job)
+            except Exception as error:  # told, sent again when its lease is over, and no other waits
+                facts = {"device": job.device_uuid, "job": job.id}
+                log.error("a job could not be sent, or not noted as sent", exc_info=error, extra=facts)
         with self._database.read() as session:
             wanted = [outbox.next_due(session, Lane.JOBS), next_overdue(session)]
         return min([now + IDLE, *(at for at in wanted if at is not None)])
@@ -48,10 +64,15 @@ class JobSender:
     def _take(self, tx: Transaction, now: datetime) -> list[tuple[OutboxRow, DeviceJob]]:
         overdue(tx, now)
         taken = []
-        for row in outbox.claim(tx, Lane.JOBS, now, Claim(self._owner, LEASE_S)):
-            job = tx.session.get(DeviceJob, row.subject, with_for_update=True)
-            if job is None or job.expires_at <= now:
-                outbox.end(tx, row.key, VOID, now)
+        for row in outbox.claim(tx, Lane.JOBS, now, Lease(self._owner, LEASE_S)):
+            # Its answer locks the job first, then the row that we hold: it is not waited for.
+            job = tx.session.get(DeviceJob, row.subject, with_for_update={"skip_locked": True})
+            if job is None and tx.session.get(DeviceJob, row.subject) is not None:
+                outbox.reschedule_unordered(tx, row, self._owner, now + HELD_AGAIN, "held")
+            elif job is not None and job.kind not in KINDS:
+                outbox.reschedule_unordered(tx, row, self._owner, now + AGAIN, "for a newer worker")
+            elif job is None or job.expires_at <= now:
+                outbox.settle_unordered(tx, row.key, VOID, now)
             elif job.sent_at is None and self._is_in_the_way(tx, job, now):
                 refuse(tx, job, BUSY, now)
             else:
@@ -71,13 +92,13 @@ class JobSender:
             self._link.publish(topic(job.device_uuid, Channel.COMMAND), encode(message_of(job)), max(1, left_s))
         except (NotConnected, WireError, OSError) as error:
             log.warning("a job could not be sent: %s", error, extra={"device": job.device_uuid, "job": job.id})
-            self._database.transact(outbox.put_off, row, self._owner, now + AGAIN, str(error))
+            self._database.transact(outbox.reschedule_unordered, row, self._owner, now + AGAIN, str(error))
         else:
             self._database.transact(self._sent, row, job.id, now)
 
     def _sent(self, tx: Transaction, row: OutboxRow, job_id: str, now: datetime) -> None:
-        outbox.put_off(tx, row, self._owner, now + AGAIN, "")
         job = tx.session.get_one(DeviceJob, job_id, with_for_update=True)
+        outbox.reschedule_unordered(tx, row, self._owner, now + AGAIN, "")
         if job.state == State.WAITING:
             job.state, job.sent_at = State.SENT.value, now
 

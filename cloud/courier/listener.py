@@ -27,7 +27,7 @@ from cloud.fleet import machine_events, probes
 from cloud.metrics.counts import Counts
 from cloud.orders import making
 from cloud.orders.deadlines import DEVICES_REPEAT_WITHIN
-from cloud.orders.locked_order import order_key
+from cloud.orders.locked_order import held_elsewhere, order_key
 from cloud.orders.order_limits import OrderLimits
 from protocol.errors import WireError
 from protocol.messages import (
@@ -54,7 +54,9 @@ MOST_READ = 1_000
 IDLE = timedelta(seconds=60)
 HELD_AGAIN = timedelta(seconds=1)
 MAX_HELD = 200
-"""Messages that wait for somebody's locks; beyond it the oldest are forgotten, and devices say again what matters."""
+"""Messages that wait for somebody's locks; beyond it the first are forgotten, and devices say again what matters."""
+MOST_WAITS = 5
+"""For somebody's locks, each time what is held is tried again: all that other machines say waits meanwhile."""
 
 
 class ParsedReport(NamedTuple):
@@ -121,13 +123,35 @@ class Listener:
         """What somebody's open transaction kept from being stored; the device was told nothing of it yet."""
         if self._try_at - HELD_AGAIN <= now < self._try_at:  # the clock may have been set back
             return
-        self._try_at = now + HELD_AGAIN
+        try:
+            self._try_held(self._held_orders())
+        finally:
+            self._try_at = self._clock() + HELD_AGAIN
+
+    def _held_orders(self) -> set[str]:
+        """The orders that are still held, asked in one go; all of them where the whole table is locked."""
+        order_ids = {_order_of(one) for one in self._held} - {""}
+        if not order_ids:
+            return order_ids
+        try:
+            return self._database.transact(held_elsewhere, order_ids, waits_for_locks=False)
+        except Held:
+            return order_ids
+
+    def _try_held(self, held: set[str]) -> None:
+        """All but these orders', until too much is tried in vain: that is tried last, next time."""
+        in_vain: set[object] = set()
         for one in list(self._held):
+            if len(in_vain) == MOST_WAITS:
+                break
+            if _order_of(one) in held or _waits_with(one) in in_vain:
+                continue
             try:
                 is_whole = self._database.transact(
                     self._handle, one.device_uuid, one.message, self._clock(), waits_for_locks=False
                 )
             except Held:
+                in_vain.add(_waits_with(one))
                 continue
             except Exception as error:
                 if not is_senseless(error):
@@ -139,6 +163,7 @@ class Listener:
                 if not is_whole:
                     self._note_senseless()
             self._held.remove(one)
+        self._held.sort(key=lambda one: _waits_with(one) in in_vain)  # one order's stay as they came
 
     def _take_in(self, now: float) -> tuple[list[Received], list[ParsedReport]]:
         """What has arrived, in its order, and what of it is to be stored."""
@@ -168,17 +193,20 @@ class Listener:
     def _store(self, reports: Sequence[ParsedReport]) -> list[ParsedReport]:
         """Store them in one go, but at once what a buyer waits for; each by itself only when something makes no sense.
 
-        Returns those that must wait for somebody who holds their rows.
+        Returns those that must wait for somebody who holds their rows; behind one that waits, its order's others do.
         """
         now = self._clock()
         stored: deque[tuple[ParsedReport, Callable[[], bool]]] = deque()
+        waiting = {_order_of(one) for one in self._held} - {""}
+        held = [one for one in reports if _order_of(one) in waiting]
         for one in reports:
+            if _order_of(one) in waiting:
+                continue
             work, key = (self._handle, one.device_uuid, one.message, now), _locked_by(one.device_uuid, one.message)
             if isinstance(one.message, ProbeReply):
                 stored.appendleft((one, partial(self._database.transact, *work, key=key)))
             else:
                 stored.append((one, self._database.transact(*work, key=key, deferred=True).result))
-        held = []
         for one, end in stored:
             try:
                 if not end():
@@ -241,8 +269,18 @@ class Listener:
         )
 
 
+def _order_of(one: ParsedReport) -> str:
+    order_id: str = getattr(one.message, "order_id", "")
+    return order_id
+
+
+def _waits_with(one: ParsedReport) -> object:
+    """What is the same for all that waits behind one message."""
+    return _order_of(one) or id(one)
+
+
 def _facts(one: ParsedReport) -> dict[str, str]:
-    return {"device": one.device_uuid, "order_id": getattr(one.message, "order_id", "")}
+    return {"device": one.device_uuid, "order_id": _order_of(one)}
 
 
 def _locked_by(device_uuid: str, message: Message) -> str:

@@ -13,7 +13,7 @@ from cloud.database.transaction import Transaction
 from cloud.orders import making, order_tasks, outbox, unpaid
 from cloud.orders.locked_order import lock_order
 from cloud.orders.models import MakeCommand, Order
-from cloud.orders.outbox import Claim, OutboxRow
+from cloud.orders.outbox import Lease, OutboxRow
 from cloud.orders.tasks import Lane, Task
 
 LEASE_S = 30.0
@@ -54,7 +54,7 @@ class OutgoingCommands:
 
     def claim(self, tx: Transaction, now: datetime, limit: int = 50) -> Sequence[OutboxRow]:
         """Take due rows that nobody holds."""
-        return outbox.claim(tx, self._lane, now, Claim(self._owner, LEASE_S, limit))
+        return outbox.claim(tx, self._lane, now, Lease(self._owner, LEASE_S, limit))
 
     def next_due(self, session: Session) -> datetime | None:
         """When the next row wants to be taken."""
@@ -64,7 +64,9 @@ class OutgoingCommands:
         """Its end is known. False when the lease was lost."""
         return order_tasks.settle_task(lock_order(tx, row.order_id), row.key, self._owner, verdict, now)
 
-    def retry(self, tx: Transaction, row: OutboxRow, why: str, now: datetime, wait_s: float = AGAIN_S) -> None:
+    def reschedule_undelivered(
+        self, tx: Transaction, row: OutboxRow, why: str, now: datetime, wait_s: float = AGAIN_S
+    ) -> None:
         """Certainly nobody has it: again after `wait_s`, if its drink is still paid for."""
         locked = lock_order(tx, row.order_id)
         order_tasks.mark_no_effect(locked, row.key)

@@ -25,7 +25,7 @@ from cloud.orders.locked_order import LockedOrder, lock_order, order_key
 from cloud.orders.models import MakeCommand
 from cloud.orders.order_limits import OrderLimits
 from cloud.orders.order_tasks import LaneWorker
-from cloud.orders.outbox import Claim, OutboxRow
+from cloud.orders.outbox import Lease, OutboxRow
 from cloud.orders.tasks import ASKED_FOR, DONE, REFUSED, STOPPED, VOID, Lane, Task, may_be_done
 from protocol.messages import Cancel, Make, Message, Query, encode
 from protocol.topics import Channel, topic
@@ -100,7 +100,7 @@ class Publisher:
 
     def lane_worker(self) -> LaneWorker:
         """Given a task by `order_tasks.add_task`: rows written in this process need not be looked for."""
-        return LaneWorker(Claim(self._owner, LEASE_S), self._prepare)
+        return LaneWorker(Lease(self._owner, LEASE_S), self._prepare)
 
     def _prepare(self, locked: LockedOrder, row: OutboxRow) -> Callable[[], None] | None:
         if not self._link.connected or len(self._awaiting) >= MAX_UNANSWERED:
@@ -185,7 +185,7 @@ class Publisher:
     def _again(self, tx: Transaction, row: OutboxRow, why: str) -> None:
         """Certainly nothing was delivered: again while the deadline lasts."""
         wait = AGAIN_S if row.task != Task.QUERY else min(AGAIN_S * 2 ** min(row.attempts, 10), LONGEST_QUERY_WAIT_S)
-        self._rows.retry(tx, row, why, self._clock(), wait)
+        self._rows.reschedule_undelivered(tx, row, why, self._clock(), wait)
 
     def _never(self, tx: Transaction, row: OutboxRow, why: str) -> None:
         """It will not be sent (again). An earlier sending whose answer was lost may have been heard all the same."""

@@ -102,7 +102,7 @@ class Welcomes:
         asked: dict[str, list[MakeCommand]] = defaultdict(list)
         for command in commands:
             if making.is_undelivered(command, now):
-                again = partial(making.send_again, order_id=command.order_id, make_id=command.id, now=now)
+                again = partial(making.send_again, order_id=command.order_id, command_id=command.id, now=now)
                 self._database.transact(again, key=order_key(command.order_id))
             else:
                 asked[command.device_uuid].append(command)

@@ -89,24 +89,26 @@ class TmetrSender:
 
     def _judge(self, tx: Transaction, sent: OutgoingCommand, answer: Answer | None) -> None:
         """What one call proved holds for all."""
-        now, order_id, make_id = self._clock(), sent.order.id, sent.command.id
+        now, order_id, command_id = self._clock(), sent.order.id, sent.command.id
         match answer:
             case None:
                 self._rows.settle(tx, sent.row, VOID, now)
             case Forwarded():
                 locked = lock_order(tx, order_id)
-                making.record_published(locked, locked.command(make_id), self._rules, now)
-                trusted_outcome.forwarded(tx, order_id, make_id, now)
+                making.record_published(locked, locked.command(command_id), self._rules, now)
+                trusted_outcome.forwarded(tx, order_id, command_id, now)
                 self._rows.settle(tx, sent.row, DONE, now)
                 tx.log_after_commit(log.info, "make command forwarded", extra=sent.log_fields())
             case Refused(why=why):
-                making.record_not_sent(tx, order_id, make_id, f"Tmetr refuses: {why}", self._rules, now, certain=True)
+                making.record_not_sent(
+                    tx, order_id, command_id, f"Tmetr refuses: {why}", self._rules, now, certain=True
+                )
                 self._rows.settle(tx, sent.row, REFUSED, now)
             case NotTaken(why):
                 self._again(tx, sent, why, now)
             case Unknown(why):
                 words = f"Tmetr may have heard it: {why}"
-                making.record_not_sent(tx, order_id, make_id, words, self._rules, now, certain=False)
+                making.record_not_sent(tx, order_id, command_id, words, self._rules, now, certain=False)
                 self._rows.settle(tx, sent.row, UNKNOWN, now)
 
     def _again(self, tx: Transaction, sent: OutgoingCommand, why: str, now: datetime) -> None:
@@ -118,4 +120,4 @@ class TmetrSender:
         tx.log_after_commit(
             log.error, "make command not sent, will try until its deadline: %s", why, extra=sent.log_fields()
         )
-        self._rows.retry(tx, sent.row, why, now)
+        self._rows.reschedule_undelivered(tx, sent.row, why, now)

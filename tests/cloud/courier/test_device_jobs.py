@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import delete
 
 from cloud.courier import device_jobs
 from cloud.courier.device_jobs import DeviceJob, Kind, NotNow, State, Wanted
@@ -10,7 +11,9 @@ from cloud.courier.job_sender import JobSender
 from cloud.database.transaction import Transaction
 from cloud.fleet import closing
 from cloud.fleet.models import Device, Drink
+from cloud.orders import outbox
 from cloud.orders.models import Order
+from cloud.orders.tasks import Task
 from protocol.messages import (
     Accepted,
     Answer,
@@ -25,6 +28,7 @@ from protocol.messages import (
 )
 from protocol.reasons import AnswerStatus, Result, RinseProgram, Stage
 from tests.cloud.courier.rig import Machine, Rig
+from tests.cloud.orders.small_machine import SmallBroker
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, START, World
 
 pytestmark = pytest.mark.any_database
@@ -120,6 +124,23 @@ def test_sent_again_until_it_is_answered(sending: Sending) -> None:
     assert (job(sending.world, job_id).code, len(sending.machine.commands)) == ("busy", 2)
 
 
+def test_a_job_that_cannot_be_noted_as_sent_stops_no_other(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    jobs = [ask(world, Wanted(Kind.RESUME), name) for name in "123"]
+
+    class Link(SmallBroker):
+        def publish(self, to: str, payload: bytes, expiry_s: int) -> int:
+            if not self.waiting:
+                world.database.transact(lambda tx: tx.session.execute(delete(DeviceJob).where(DeviceJob.id == jobs[0])))
+            return super().publish(to, payload, expiry_s)
+
+    link = Link()
+    JobSender(world.database, link, "courier", world.clock).step(world.now)  # type: ignore[arg-type]  # as far as it is used
+    assert len(link.waiting) == 3
+    assert [job(world, name).state for name in jobs[1:]] == [State.SENT, State.SENT]
+    [told] = [record for record in caplog.records if "noted as sent" in record.getMessage()]
+    assert told.__dict__["job"] == jobs[0]
+
+
 def test_no_answer_is_told_as_none(sending: Sending) -> None:
     world, job_id = sending.world, ask(sending.world)
     sending.send()
@@ -139,6 +160,53 @@ def test_what_began_and_never_ended_is_told_as_such(sending: Sending) -> None:
     world.clock.advance(700)
     sending.sender.step(world.now)
     assert job(world, job_id).state == State.SILENT
+
+
+@pytest.mark.both_databases
+def test_a_job_that_only_newer_workers_know_is_left_to_them(sending: Sending) -> None:
+    """Regression: it stopped the jobs of all machines."""
+    world = sending.world
+    asked_by_newer(world, OTHER_DEVICE)
+    rinse = ask(world)
+    sending.send()
+    [said] = sending.machine.commands
+    assert isinstance(said, Rinse)
+    assert (said.job_id, job(world, rinse).state) == (rinse, State.SENT)
+    assert job(world, "descale-1").state == State.WAITING
+    started = Answer(reference="descale-1", asked="descale", status=AnswerStatus.STARTED, code="", words="")
+    world.database.transact(device_jobs.answered, OTHER_DEVICE, started, world.now)
+    for waited, state in (timedelta(hours=1), State.STARTED), (device_jobs.ANOTHERS_END_WITHIN, State.SILENT):
+        world.clock.advance(waited.total_seconds())
+        assert sending.sender.step(world.now) > world.now
+        assert job(world, "descale-1").state == state
+
+
+@pytest.mark.both_databases
+def test_a_job_of_newer_workers_that_never_began_keeps_no_other_out(world: World) -> None:
+    """Regression: after the way back to this program its machine could not be opened by a test cup for a day."""
+    asked_by_newer(world, DEVICE)
+    sender = JobSender(world.database, SmallBroker(), "courier", world.clock)  # type: ignore[arg-type]  # as far as it is used
+    sender.step(world.clock.advance(device_jobs.LIVES_FOR.total_seconds()))
+    with pytest.raises(NotNow, match="asked_already"):
+        ask(world)
+    with world.database.read() as session:
+        assert device_jobs.next_overdue(session) == world.now + device_jobs.ANSWER_TAKES
+    sender.step(world.clock.advance(60))
+    assert job(world, "descale-1").state == State.EXPIRED
+    assert job(world, ask(world)).state == State.WAITING
+
+
+def asked_by_newer(world: World, device_uuid: str) -> None:
+    """A job of a kind that this program does not know."""
+
+    def add(tx: Transaction) -> None:
+        lives = {"asked_at": world.now, "expires_at": world.now + device_jobs.LIVES_FOR}
+        tx.session.add(
+            DeviceJob(id="descale-1", device_uuid=device_uuid, kind="descale", wanted={}, asked_by="b", **lives)
+        )
+        outbox.add_unordered(tx, Task.JOB, "descale-1", "descale-1", world.now)
+
+    world.database.transact(add)
 
 
 @pytest.mark.both_databases

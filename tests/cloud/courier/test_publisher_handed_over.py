@@ -11,7 +11,7 @@ from cloud.database.transaction import Transaction
 from cloud.orders import outbox, paying
 from cloud.orders.money import PaymentAnswer, PaymentState
 from cloud.orders.order_tasks import LaneWorkers
-from cloud.orders.outbox import Claim
+from cloud.orders.outbox import Lease
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane, Task
 from protocol.messages import Make
@@ -25,7 +25,7 @@ from tests.waiting import wait_until
 def test_a_dead_couriers_command_is_sent_by_another(rig: Rig) -> None:
     machine = rig.machine()
     order_id = rig.world.pay()
-    rig.world.database.transact(outbox.claim, Lane.MQTT, rig.world.now, Claim("dead", LEASE_S))
+    rig.world.database.transact(outbox.claim, Lane.MQTT, rig.world.now, Lease("dead", LEASE_S))
     wake = rig.publish()
     assert machine.commands == []
     assert wake > rig.world.now, "nothing can be taken now"

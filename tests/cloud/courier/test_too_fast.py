@@ -32,6 +32,7 @@ def test_a_bucket_is_spent_and_fills_again() -> None:
     allowances = Allowances(burst=3, per_s=2.0)
     assert [allowances.take("m", 100.0) for _ in range(5)] == [True] * 3 + [False] * 2
     assert [allowances.take("m", 100.5) for _ in range(2)] == [True, False]
+    assert [allowances.take("m", now) for now in (100.75, 101.0)] == [False, True], "only a whole one can be taken"
     assert [allowances.take("m", 1000.0) for _ in range(4)] == [True] * 3 + [False], "and never above its burst"
 
 

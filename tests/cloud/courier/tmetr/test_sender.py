@@ -11,7 +11,7 @@ from cloud.courier.outgoing import LEASE_S
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.database.transaction import Transaction
 from cloud.orders import making, outbox
-from cloud.orders.outbox import Claim, OutboxRow
+from cloud.orders.outbox import Lease, OutboxRow
 from cloud.orders.pour_again import pour_again
 from cloud.orders.tasks import Lane, Task
 from simulator.tmetr.faults import Endpoint, FaultKind
@@ -61,7 +61,7 @@ def test_a_step_that_stood_still_takes_no_command_that_another_is_sending(sqlite
     world, began = sqlite_rig.world, sqlite_rig.world.now
     world.clock.advance(300)
     order_id = world.pay()
-    world.database.transact(outbox.claim, Lane.TMETR, world.now, Claim("another", LEASE_S))
+    world.database.transact(outbox.claim, Lane.TMETR, world.now, Lease("another", LEASE_S))
     sqlite_rig.sender.step(began)
     [row] = world.rows(order_id, Task.MAKE)
     assert (row.claimed_by, row.settled_at, world.status(order_id)) == ("another", None, "paid")
