@@ -37,9 +37,6 @@ from cloud.payments.tbank.webhook import SCENARIO as TBANK
 from cloud.payments.yookassa.client import YooKassaClient
 from cloud.settings import Settings
 
-CALL_SLOTS = 16
-"""Provider calls under way at once in one process; each may take its 35 s."""
-
 
 @dataclass
 class Cloud:

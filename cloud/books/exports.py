@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Date, ForeignKey, Index, Integer, LargeBinary, String, and_, delete, or_, select
+from sqlalchemy import JSON, Date, ForeignKey, Index, Integer, LargeBinary, String, and_, case, delete, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.access.person import Scope
@@ -29,6 +29,7 @@ TRIES = 3
 LIVES_FOR = timedelta(hours=24)
 MOST_OPEN, MOST_KEPT = 2, 10
 """Of one person: under way, and altogether."""
+MOST_LISTED = 3 * MOST_KEPT
 MOST_BYTES = 32 * 1024 * 1024
 PART = 256 * 1024
 
@@ -181,10 +182,11 @@ def end(tx: Transaction, export_id: str, owner: str, size: int, now: datetime) -
         _end(export, State.READY if size else State.FAILED, now)
 
 
-def of_merchant(session: Session, scope: Scope, now: datetime) -> list[Export]:
-    """The files a person may fetch, the newest first."""
+def of_merchant(session: Session, scope: Scope, user_id: str, now: datetime) -> list[Export]:
+    """The files a person may fetch: all his own, then the others'; the newest first."""
     kept = select(Export).where(scope.where(Export.merchant_id), Export.expires_at > now)
-    return list(session.scalars(kept.order_by(Export.asked_at.desc()).limit(MOST_KEPT)))
+    own_first = case((Export.user_id == user_id, 0), else_=1)
+    return list(session.scalars(kept.order_by(own_first, Export.asked_at.desc()).limit(MOST_LISTED)))
 
 
 def find(session: Session, export_id: str) -> Export | None:

@@ -52,7 +52,6 @@ def create_services(
     clock: Callable[[], datetime],
     public_url: str,
     *,
-    new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     streams: int = STREAMS,
     visitor_of: Callable[[str, str | None], str] = lambda address, _forwarded_for: address,
     qr_keys: QrKeys | None = None,
@@ -63,13 +62,13 @@ def create_services(
 ) -> Services:
     """What all of the buyer's views share.
 
-    `new_id` names the orders made from a menu. `streams` is how many event streams this process may hold open at once;
-    each holds one of the server's threads, so it must be well below their number. `visitor_of` names the caller.
+    `streams` is how many event streams this process may hold open at once; each holds one of the server's threads, so
+    it must be well below their number. `visitor_of` names the caller.
     """
     seats = Seats(streams, STREAMS_PER_ADDRESS)
     return Services(
-        database, rules, clock, public_url, new_id, visitor_of, qr_keys=qr_keys, asks_machines=asks_machines,
-        carrier_seen=carrier_seen, streams=seats, tmetr_price=tmetr_price, seal=seal,
+        database, rules, clock, public_url, lambda: str(uuid.uuid4()), visitor_of, qr_keys=qr_keys,
+        asks_machines=asks_machines, carrier_seen=carrier_seen, streams=seats, tmetr_price=tmetr_price, seal=seal,
     )  # fmt: skip
 
 

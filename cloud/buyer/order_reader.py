@@ -16,9 +16,9 @@ from cloud.fleet.models import NOTE_FIELDS, Control, Device
 from cloud.fleet.qr_key import SIGNED
 from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule
 from cloud.orders import archive
-from cloud.orders.money import PaymentState, Return, paying_payment
-from cloud.orders.return_progress import Returned, refunded, return_progress
-from cloud.orders.return_status import returned_by_hand
+from cloud.orders.money import PaymentState, paying_payment
+from cloud.orders.return_progress import Return, Returned, refunded, return_progress
+from cloud.orders.returned_by_hand import returned_by_hand
 from cloud.orders.states import FAILURES, Event, Status
 from cloud.orders.trusted_outcome import REASON as UNOBSERVABLE
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from cloud.orders.money import Return
+from cloud.orders.return_progress import Return
 from cloud.orders.states import FINAL, PAYABLE, Status
 
 RESERVED = "reserved"

@@ -11,7 +11,7 @@ from typing import Literal
 from cloud.buyer.order_view import CHECKING, RESERVED, OrderView
 from cloud.buyer.texts import declined_key, why_key
 from cloud.fleet import zones
-from cloud.orders.states import EXPIRED, FAILURES, SEEN_POURED, UNOBSERVED, Status
+from cloud.orders.states import ACCEPTED, EXPIRED, FAILURES, SEEN_POURED, UNOBSERVED, Status
 from protocol.reasons import RejectCode, Stage
 
 REFRESH_PAYABLE_S = 10
@@ -158,7 +158,7 @@ def _making(view: OrderView, now: datetime) -> PageState:
         mood: Mood = "waiting" if view.stage in BEFORE_THE_FIRST_DROP else "pouring"
         return PageState(f"{view.stage}.title", ("making.text",), mood=mood, level=min(view.progress, 99), step=2,
                          note=note, left=_time_to_ready(view, now), follow=True, moves=True)  # fmt: skip
-    if view.stage == "accepted":
+    if view.stage == ACCEPTED:
         return PageState("accepted.title", ("accepted.text",), step=2, note=note, left=_time_to_ready(view, now),
                          follow=True)  # fmt: skip
     if view.never_tells:

@@ -71,7 +71,7 @@ class Versions:
         self._database = database
         self._lock = threading.Lock()
         self._followers: defaultdict[str, list[Follower]] = defaultdict(list)
-        self._rung: set[str] = set()
+        self._woken: set[str] = set()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self.is_over = False
@@ -104,7 +104,7 @@ class Versions:
     def wake(self, order_id: str) -> None:
         """This order may have changed."""
         with self._lock:
-            self._rung.add(order_id)
+            self._woken.add(order_id)
         self._wake.set()
 
     def _forget(self, order_id: str, follower: Follower) -> None:
@@ -115,7 +115,7 @@ class Versions:
         self._wake.set()
 
     def _look_on(self) -> None:
-        """Until nobody follows anything any more. Looking for all has a time of its own, however often it is rung."""
+        """Until nobody follows anything any more. Looking for all keeps its own time, however often others wake it."""
         looks_for_all_at = time.monotonic() + LOOK_S
         while True:
             self._wake.wait(max(0.0, looks_for_all_at - time.monotonic()))
@@ -125,8 +125,8 @@ class Versions:
                 if not self._followers:
                     self._thread = None
                     return
-                looked_for = list(self._followers) if is_for_all else [o for o in self._rung if o in self._followers]
-                self._rung.clear()
+                looked_for = list(self._followers) if is_for_all else [o for o in self._woken if o in self._followers]
+                self._woken.clear()
             try:
                 self._look(looked_for)
             except Exception:  # streams depend on this thread; the next look finds what this one missed

@@ -73,7 +73,7 @@ class Report:
         return sum(entry.did is did for entry in self.entries)
 
 
-class _OnlyLooking(Exception):
+class OnlyLooking(Exception):
     """Undoes a dry run; carries its report out of the transaction."""
 
     def __init__(self, report: Report) -> None:
@@ -100,12 +100,12 @@ def apply(
             if account.scenario == custom_account.CUSTOM:
                 custom_account.choose_by_file(tx.session, account.merchant_id, account.values["account_id"])
         if dry_run:
-            raise _OnlyLooking(report)
+            raise OnlyLooking(report)
         return report
 
     try:
         return database.transact(work)
-    except _OnlyLooking as looked:
+    except OnlyLooking as looked:
         return looked.report
 
 

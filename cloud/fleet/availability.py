@@ -4,8 +4,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from sqlalchemy import or_
 from sqlalchemy.orm import Session
 
+from cloud.database.plain_rows import table_of
 from cloud.fleet.models import Device, DeviceLive, Drink
 from protocol.reasons import AgentCode, FaultLevel, MachineState, RejectCode
 
@@ -74,6 +76,14 @@ def closed_code(device: Device, drink: Drink | str) -> str:
     if isinstance(drink, str):
         return DRINK_CLOSED if drink else ""
     return DRINK_CLOSED if drink.closed_since is not None else ""
+
+
+_device, _drink = table_of(Device), table_of(Drink)
+IS_CLOSED = or_(_device.c.status == CLOSED, _device.c.closed_since.is_not(None), _drink.c.closed_since.is_not(None))
+"""The rule of `closed_code` in SQL, of a machine and its drink, if it has that one (an outer join).
+
+A removed drink is not closed here, on purpose: an order begun while it was sold is poured.
+"""
 
 
 def drink_of(session: Session, device_uuid: str, drink_no: str) -> Drink | str:

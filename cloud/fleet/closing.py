@@ -25,6 +25,11 @@ class NoSuchThing(LookupError):
     """No machine, or no drink of it, has this name."""
 
 
+def place_of(device_uuid: str) -> str:
+    """The machine's place among what a transaction locks at its end (`Transaction.at_the_end`)."""
+    return f"machine {device_uuid}"
+
+
 def lock(tx: Transaction, device_uuid: str, drink_no: str = "") -> Closable:
     """Lock the machine, or one drink of it: a caller that judges whether to close it sees what others have just closed.
 

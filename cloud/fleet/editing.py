@@ -70,8 +70,8 @@ class Changed:
 
 def state_of(session: Session, thing: Thing, names: Iterable[str] | None = None) -> Values:
     """The fields a person may set (`names` of them), as JSON can hold them. Raises `NoSuchThing`."""
-    row = _row(session, thing)
-    return {name: _plain(getattr(row, name)) for name in (names or FIELDS[thing.kind]) if name in FIELDS[thing.kind]}
+    row, editable = _row(session, thing), FIELDS[thing.kind]
+    return {name: snapshots.plain(getattr(row, name)) for name in (names or editable) if name in editable}
 
 
 def change(
@@ -84,13 +84,13 @@ def change(
     changed = {name: value for name, value in good.items() if getattr(row, name) != value}
     if "contact_email" in changed:
         _check_receipts(tx.session, thing.id, changed["contact_email"])
-    before = {name: _plain(getattr(row, name)) for name in changed}
+    before = {name: snapshots.plain(getattr(row, name)) for name in changed}
     if seen is not None and any(seen.get(name) != value for name, value in before.items()):
         raise Overtaken
     for name, value in changed.items():
         setattr(row, name, value)
     hand_edits.mark(tx.session, thing.kind, thing.id, changed, by, now)
-    return Changed(before, {name: _plain(value) for name, value in changed.items()})
+    return Changed(before, {name: snapshots.plain(value) for name, value in changed.items()})
 
 
 def _check_receipts(session: Session, merchant_id: str, contact_email: str) -> None:
@@ -170,7 +170,3 @@ def _parsed(name: str, value: Any) -> Any:
         except ValueError:
             raise Wrong("must be a date like 2030-12-31") from None
     return "" if value is None and name not in _PRICES else value
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date) else value

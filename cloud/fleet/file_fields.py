@@ -105,7 +105,11 @@ def day(value: Any) -> date | None:
         return None
     if not isinstance(value, date) or isinstance(value, datetime):
         raise Wrong(f'must be a date like 2030-12-31 without quotes, or "" for no end, {_not(value)}')
-    return value
+    try:
+        return zones.day_of(value.year, value.month, value.day)
+    except ValueError:
+        years = f"{zones.YEARS.start} to {zones.YEARS[-1]}"
+        raise Wrong(f'must be a date of the years {years}, or "" for no end, not {value}') from None
 
 
 def device_uuid(value: Any) -> str:

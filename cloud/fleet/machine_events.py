@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, UniqueConstraint, delete, func, select
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Select, String, UniqueConstraint, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.database.base import SERIAL, Base
@@ -105,6 +105,11 @@ def _forget(tx: Transaction, device_uuid: str, now: datetime) -> None:
     last = tx.session.scalar(beyond)
     if last is not None:
         of_device = MachineEvent.device_uuid == device_uuid
-        tx.session.execute(delete(MachineEvent).where(of_device, MachineEvent.id <= last))
-    old = select(MachineEvent.id).where(MachineEvent.received_at < now - KEPT_FOR).limit(SWEPT_AT_ONCE)
-    tx.session.execute(delete(MachineEvent).where(MachineEvent.id.in_(old)))
+        _remove(tx, select(MachineEvent.id).where(of_device, MachineEvent.id <= last))
+    _remove(tx, select(MachineEvent.id).where(MachineEvent.received_at < now - KEPT_FOR).limit(SWEPT_AT_ONCE))
+
+
+def _remove(tx: Transaction, found: Select[int]) -> None:
+    """But for those that another transaction removes: what waits for them may hold what that one waits for."""
+    free = found.with_for_update(skip_locked=True).cte("free")
+    tx.session.execute(delete(MachineEvent).where(MachineEvent.id.in_(select(free.c.id))))

@@ -16,7 +16,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet.availability import NOT_SENT
 
 TOPIC = "probes"
-"""Rung when a question waits for a worker."""
+"""Woken when a question waits for a worker."""
 PATIENCE = timedelta(seconds=1)
 """A machine that has not answered by then does not answer; a question as old is asked anew."""
 FRESH_FOR = timedelta(seconds=2)
@@ -43,7 +43,7 @@ class Probe(Base):
 
 
 def topic_of(probe_id: str) -> str:
-    """Rung when this question is answered."""
+    """Woken when this question is answered."""
     return f"probe:{probe_id}"
 
 

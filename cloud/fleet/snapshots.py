@@ -59,6 +59,11 @@ def of_drink(session: Session, name: str) -> Values:
     return {} if row is None else _values(row)
 
 
+def plain(value: Any) -> Any:
+    """A column's value as JSON can hold it."""
+    return value.isoformat() if isinstance(value, date) else value
+
+
 def difference(before: Snapshot, after: Snapshot) -> tuple[Snapshot, Snapshot]:
     """Only things and fields that differ; of what came or went everything."""
     was: Snapshot = {}
@@ -124,11 +129,7 @@ def _name(row: Any) -> str:
 
 def _values(row: Any) -> Values:
     kind = next(kind for kind, model in _KINDS.items() if isinstance(row, model))
-    return {name: _plain(getattr(row, name)) for name in _NAMES[kind]}
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date) else value
+    return {name: plain(getattr(row, name)) for name in _NAMES[kind]}
 
 
 def _check_account(session: Session, merchant_id: str, values: Values) -> None:

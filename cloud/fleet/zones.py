@@ -1,5 +1,6 @@
 """In whose time a day begins: each machine stands in a zone, each merchant keeps books in one."""
 
+import hashlib
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -44,3 +45,34 @@ def span(day: date, name: str) -> tuple[datetime, datetime]:
     there = zone(name)
     begin, end = (datetime.combine(one, datetime.min.time(), there) for one in (day, day + timedelta(days=1)))
     return begin.astimezone(UTC), end.astimezone(UTC)
+
+
+def rules_of(name: str) -> str:
+    """Names when which offset holds there: where this is another one, days begin at other moments than before."""
+    return _rules(zone(name))
+
+
+@lru_cache(64)
+def _rules(there: ZoneInfo) -> str:
+    found = hashlib.sha256()
+    at, end, a_week = datetime(YEARS.start, 1, 1, tzinfo=UTC), datetime(YEARS.stop, 1, 1, tzinfo=UTC), timedelta(days=7)
+    before = at.astimezone(there).utcoffset()
+    found.update(f"{before}".encode())
+    while (at := at + a_week) < end:
+        offset = at.astimezone(there).utcoffset()
+        if offset != before:
+            found.update(f" {_changes(at - a_week, at, there)} {offset}".encode())
+            before = offset
+    return found.hexdigest()[:32]
+
+
+def _changes(after: datetime, until: datetime, there: ZoneInfo) -> datetime:
+    """The second, of one week, from which on another offset holds."""
+    before = after.astimezone(there).utcoffset()
+    while until - after > timedelta(seconds=1):
+        between = after + (until - after) // timedelta(seconds=2) * timedelta(seconds=1)
+        if between.astimezone(there).utcoffset() == before:
+            after = between
+        else:
+            until = between
+    return until

@@ -7,6 +7,7 @@ import pytest
 
 from cloud.database.database import Database
 from tests.cloud import migrated
+from tests.cloud.payments.fiscal_till import FiscalTill, a_fiscal_till
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import World, a_world
 
@@ -61,6 +62,13 @@ def till(world: World) -> Iterator[Till]:
 @pytest.fixture
 def sqlite_till(sqlite_world: World) -> Iterator[Till]:
     with a_till(sqlite_world) as made:
+        yield made
+
+
+@pytest.fixture
+def fiscal(world: World) -> Iterator[FiscalTill]:
+    """A till whose merchant sends fiscal receipts, on each database."""
+    with a_fiscal_till(world) as made:
         yield made
 
 

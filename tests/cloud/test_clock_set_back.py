@@ -10,7 +10,7 @@ from cloud.buyer.reservation import reserve, reserved_until
 from cloud.database.due import is_due
 from cloud.orders import outbox
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import Claim
+from cloud.orders.outbox import Lease
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane, Task
 from cloud.payments.provider import Provider, Shop
@@ -57,11 +57,11 @@ def test_no_act_and_no_lease_does(world: World, lane: Lane, act: str) -> None:
         world.publish(order_id)
         world.report(order_id, Result.REJECTED, "no_water")
     if act == "taken":
-        assert world.database.transact(outbox.claim, lane, world.now, Claim("who then dies", 30))
-        assert not world.database.transact(outbox.claim, lane, world.now, Claim("another", 30))
+        assert world.database.transact(outbox.claim, lane, world.now, Lease("who then dies", 30))
+        assert not world.database.transact(outbox.claim, lane, world.now, Lease("another", 30))
     world.clock.advance(BACK_S)
-    assert len(world.database.transact(outbox.claim, lane, world.now, Claim("another", 30))) == 1
-    assert not world.database.transact(outbox.claim, lane, world.now, Claim("a third", 30)), "leases of today hold"
+    assert len(world.database.transact(outbox.claim, lane, world.now, Lease("another", 30))) == 1
+    assert not world.database.transact(outbox.claim, lane, world.now, Lease("a third", 30)), "leases of today hold"
 
 
 def test_no_payment_waits_for_them_to_be_asked_about(world: World) -> None:

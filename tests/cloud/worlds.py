@@ -24,10 +24,11 @@ from cloud.orders import making, order_tasks, outbox, paying
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.locked_order import lock_order
 from cloud.orders.models import MOVED, MakeCommand, Movement, Order, OrderChange, Payment
-from cloud.orders.money import PaymentAnswer, PaymentState, Return
+from cloud.orders.money import PaymentAnswer, PaymentState
 from cloud.orders.order_limits import OrderLimits
-from cloud.orders.outbox import Claim, OutboxRow
+from cloud.orders.outbox import Lease, OutboxRow
 from cloud.orders.paying import Account
+from cloud.orders.return_progress import Return
 from cloud.orders.scanning import Scan, open_order
 from cloud.orders.states import Status
 from cloud.orders.tasks import Task
@@ -284,11 +285,11 @@ def a_world(url: str) -> Iterator[World]:
         database.close()
 
 
-def publish(tx: Transaction, order_id: str, make_id: str, rules: OrderLimits, now: datetime) -> None:
+def publish(tx: Transaction, order_id: str, command_id: str, rules: OrderLimits, now: datetime) -> None:
     """The broker has taken a make command, as the publisher notes it: both or nothing."""
     locked = lock_order(tx, order_id)
-    [row] = [row for row in locked.tasks if (row.task, row.subject) == (Task.MAKE, make_id)]
+    [row] = [row for row in locked.tasks if (row.task, row.subject) == (Task.MAKE, command_id)]
     if row.settled_at is None:
-        outbox.claim_row(row, Claim("publisher", 30.0), now)
+        outbox.claim_row(row, Lease("publisher", 30.0), now)
         order_tasks.settle_task(locked, row.key, "publisher", "done", now)
-    making.record_published(locked, locked.command(make_id), rules, now)
+    making.record_published(locked, locked.command(command_id), rules, now)

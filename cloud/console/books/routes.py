@@ -135,7 +135,7 @@ def remove(context: RequestContext, export_id: str) -> BaseResponse:
 
 def _files(context: RequestContext) -> dict[str, object]:
     with context.read() as session:
-        made = exports.of_merchant(session, context.scope, context.now)
+        made = exports.of_merchant(session, context.scope, context.person.user_id, context.now)
     return {"made": made, "renewed_s": RENEWED_S if any(one.is_open for one in made) else 0}
 
 

@@ -35,22 +35,30 @@ class Chart:
 
 
 def bars(values: Sequence[float], before: Sequence[float], titles: Sequence[str], labels: Sequence[str]) -> Chart:
-    """`values` beside `before`; labels where they are not empty."""
-    top = nice(max([*values, *before, 1]))
+    """`values` beside `before`, both from the zero line, down where they are negative; labels where not empty."""
+    step, under, over = _steps(min([*values, *before, 0]), max([*values, *before, 0]))
     room = (WIDTH - LEFT) / max(1, len(values))
-    base, tall = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
+    of_step = (HEIGHT - BOTTOM - TOP) / (under + over)
+    zero = HEIGHT - BOTTOM - of_step * under
     made = []
     for place, value in enumerate(values):
         earlier = before[place] if place < len(before) else 0
-        up, up_before = tall * value / top, tall * earlier / top
+        up, up_before = of_step * value / step, of_step * earlier / step
         made.append(
             Bar(
-                round(LEFT + place * room + room * 0.12, 1), round(base - up, 1), round(room * 0.76, 1), round(up, 1),
-                round(base - up_before, 1), round(up_before, 1), titles[place], labels[place],
+                round(LEFT + place * room + room * 0.12, 1), round(zero - max(up, 0), 1), round(room * 0.76, 1),
+                round(abs(up), 1), round(zero - max(up_before, 0), 1), round(abs(up_before), 1), titles[place],
+                labels[place],
             )
         )  # fmt: skip
-    grid = [(round(base - tall * step / STEPS, 1), _short(top * step / STEPS)) for step in range(STEPS + 1)]
+    grid = [(round(zero - of_step * line, 1), _short(step * line)) for line in range(-under, over + 1)]
     return Chart(made, grid)
+
+
+def _steps(low: float, high: float) -> tuple[float, int, int]:
+    """From one line of the grid to the next, and how many lines are under zero and over it."""
+    step = nice(max(high, -low, 1)) / STEPS
+    return step, ceil(-low / step), STEPS if low == 0 else ceil(high / step)
 
 
 def shades(week: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -66,6 +74,7 @@ def nice(most: float) -> float:
 
 
 def _short(number: float) -> str:
-    if number >= 10_000:
-        return f"{number / 1000:.0f}k"
-    return f"{number:.0f}" if number == int(number) or number > 10 else f"{number:.1f}"
+    sign, size = "−" if number < 0 else "", abs(number)
+    if size >= 10_000:
+        return f"{sign}{size / 1000:.0f}k"
+    return f"{sign}{size:.0f}" if size == int(size) or size > 10 else f"{sign}{size:.1f}"

@@ -11,7 +11,7 @@ from cloud.access.person import Scope
 from cloud.books.period import Period
 from cloud.books.reading import wanted
 from cloud.fleet.models import Device
-from cloud.orders.sales_figures import HOURS, DrinkSales, Figures
+from cloud.orders.sales_figures import HOURS, DrinkSales, Figures, Totals
 from cloud.orders.sales_tables import MerchantDay, SalesDay
 
 WEEKDAYS = 7
@@ -20,22 +20,13 @@ MACHINES = 100
 
 
 @dataclass(frozen=True)
-class Sums:
+class Sums(Totals):
     """What the database adds up by itself."""
 
     cups: int = 0
     failed: int = 0
     taken: int = 0
     returned: int = 0
-
-    @property
-    def kept(self) -> int:
-        return self.taken - self.returned
-
-    @property
-    def failure_rate(self) -> float:
-        ended = self.cups + self.failed
-        return self.failed / ended if ended else 0.0
 
 
 @dataclass(frozen=True)

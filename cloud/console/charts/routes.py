@@ -23,13 +23,16 @@ LABELS = 8
 
 
 class Compared(NamedTuple):
-    """One figure of the period against the one before: `change` as a share, None where there is nothing to compare."""
+    """One figure of the period against the one before: `change` as a share, None where there is nothing to compare.
+
+    Of less than nothing, where more went back than came in, there is no share.
+    """
 
     change: float | None
 
     @classmethod
     def of(cls, now: float, before: float) -> "Compared":
-        return cls((now - before) / before if before else None)
+        return cls((now - before) / before if before > 0 else None)
 
 
 @section.page("/charts", Act.SEE_CHARTS)
@@ -42,13 +45,14 @@ def show(context: RequestContext) -> str:
         earlier = read_sums(session, context.scope, period.before, machine)
         machines = machines_in(session, context.scope)
         behind = is_behind(session)
+    number, price = lambda n: context.texts.number(round(n)), lambda roubles: context.texts.price(round(100 * roubles))
     return context.render(
         "charts/show.html", period=period, machine=machine, machines=machines, sold=sold,
         before=Sums(sum(one.cups for one in earlier.values()), 0, sum(one.kept for one in earlier.values())),
         preset=preset(), presets=list(PRESETS), behind=behind,
-        cups=_days(context, period, sold.by_day, earlier, lambda one: one.cups),
-        sums=_days(context, period, sold.by_day, earlier, lambda one: one.kept / 100),
-        failures=_days(context, period, sold.by_day, earlier, lambda one: one.failed), week=shades(sold.week),
+        cups=_days(context, period, sold.by_day, earlier, lambda one: one.cups, number),
+        sums=_days(context, period, sold.by_day, earlier, lambda one: one.kept / 100, price),
+        failures=_days(context, period, sold.by_day, earlier, lambda one: one.failed, number), week=shades(sold.week),
         compared=Compared.of,
     )  # fmt: skip
 
@@ -60,12 +64,13 @@ class Days:
     days: list[str]
     values: list[float]
     then: list[float]
+    words: Callable[[float], str]
 
     @property
     def chart(self) -> Chart:
         """Drawn here, for a browser that runs no scripts."""
         every = max(1, -(-len(self.days) // LABELS))
-        titles = [f"{name}: {number:g}" for name, number in zip(self.days, self.values, strict=True)]
+        titles = [f"{name}: {self.words(number)}" for name, number in zip(self.days, self.values, strict=True)]
         labels = [name if place % every == 0 else "" for place, name in enumerate(self.days)]
         return bars(self.values, self.then, titles, labels)
 
@@ -76,12 +81,14 @@ def _days(
     sold: dict[date, Sums],
     before: dict[date, Sums],
     value: Callable[[Sums], float],
+    words: Callable[[float], str],
 ) -> Days:
     nothing, dates = Sums(), list(period.days())
     return Days(
         [_day(context, day) for day in dates],
         [value(sold.get(day, nothing)) for day in dates],
         [value(before.get(day, nothing)) for day in period.before.days()],
+        words,
     )
 
 

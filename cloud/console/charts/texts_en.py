@@ -28,7 +28,7 @@ EN = {
     "charts.up": "▲ {part} against the period before",
     "charts.down": "▼ {part} against the period before",
     "charts.same": "as in the period before",
-    "charts.nothing_before": "nothing was sold before",
+    "charts.nothing_before": "nothing to compare with",
     "charts.drinks": "Drinks",
     "charts.machines": "Machines",
     "charts.reasons": "Why not poured",

@@ -28,7 +28,7 @@ RU = {
     "charts.up": "▲ {part} к прошлому периоду",
     "charts.down": "▼ {part} к прошлому периоду",
     "charts.same": "как в прошлом периоде",
-    "charts.nothing_before": "раньше продаж не было",
+    "charts.nothing_before": "сравнить не с чем",
     "charts.drinks": "Напитки",
     "charts.machines": "Автоматы",
     "charts.reasons": "Почему не приготовлено",

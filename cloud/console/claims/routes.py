@@ -88,14 +88,14 @@ def list(context: RequestContext) -> str:
 def answer(context: RequestContext, claim_id: str) -> BaseResponse:
     """Answer the buyer, and close the claim if asked to."""
     resolves = request.form.get("then") == "resolved"
-    words, shown = request.form.get("answer", ""), shown_in(request.form.get("said", ""))
+    words, shown = request.form.get("answer", ""), shown_in(context, request.form.get("said", ""))
 
     def work(tx: Transaction) -> Done[str]:
         by = context.person.name or context.person.email
         claim = claims.answer(tx, int(claim_id), by, words, context.now, resolves=resolves, shown=shown)
         return Done(claim.order_id, None, {"order": claim.order_id, "state": claim.state})
 
-    order_id = attempt(context, Act.ANSWER_CLAIM, "", work)
+    order_id = None if shown is None else attempt(context, Act.ANSWER_CLAIM, "", work)
     if order_id is not None:
         context.say(f"claims.done.{'resolved' if resolves else 'answered'}")
         return context.go("orders.show", order_id=order_id)

@@ -8,7 +8,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.access.acts import Act, Role, grants
-from cloud.access.journal import Subject
 from cloud.access.models import Membership, User
 from cloud.console.shell.request_context import Done, NeedsConfirmation, RequestContext
 from cloud.database.transaction import Transaction
@@ -32,9 +31,12 @@ def roubles_in(text: str) -> int | None:
     return 0 if found is None else int(found[1]) * 100 + int((found[2] or "0").ljust(2, "0"))
 
 
-def shown_in(text: str) -> int | None:
-    """The number that the form's page had shown; None for a form of another page."""
-    return int(text) if text.isdecimal() and len(text) < 10 else None
+def shown_in(context: RequestContext, text: str) -> int | None:
+    """The number that the form's page had shown; None, and told so, for a page that is too old to have shown one."""
+    if text.isdecimal() and len(text) < 10:
+        return int(text)
+    context.say("orders.bad.stale", good=False)
+    return None
 
 
 def perform_return(context: RequestContext, order_id: str, wanted: Wanted) -> None:
@@ -68,7 +70,7 @@ def perform_keep(context: RequestContext, order_id: str, words: str) -> None:
         context.say("orders.done.kept")
 
 
-def perform_pour(context: RequestContext, order_id: str, words: str, shown: int | None) -> str:
+def perform_pour(context: RequestContext, order_id: str, words: str, shown: int) -> str:
     """Pour again; the order to show next."""
 
     def work(tx: Transaction) -> Done[str]:
@@ -83,7 +85,7 @@ def perform_pour(context: RequestContext, order_id: str, words: str, shown: int 
     return poured or order_id
 
 
-def perform_resolve(context: RequestContext, order_id: str, words: str, shown: int | None) -> bool:
+def perform_resolve(context: RequestContext, order_id: str, words: str, shown: int) -> bool:
     """Mark as resolved; False when it was refused."""
 
     def work(tx: Transaction) -> Done[bool]:
@@ -109,12 +111,10 @@ def perform_note(context: RequestContext, order_id: str, words: str) -> None:
         context.say("orders.done.noted")
 
 
-def attempt(
-    context: RequestContext, act: Act, why: str, work: Callable[[Transaction], Done[T]], subject: Subject | None = None
-) -> T | None:
+def attempt(context: RequestContext, act: Act, why: str, work: Callable[[Transaction], Done[T]]) -> T | None:
     """What the act gave; None when it was refused, which the next page tells. Raises `NeedsConfirmation`."""
     try:
-        return context.perform(act, subject or context.about(), why, work)
+        return context.perform(act, context.about(), why, work)
     except StepUpNeeded:
         raise NeedsConfirmation from None
     except ReturnedMeanwhile as refused:

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from cloud.console.orders.verdict import Facts, Returning
 from cloud.fleet.models import Device
 from cloud.orders.models import Movement, Order, Payment
-from cloud.orders.money import Wish, owed
+from cloud.orders.money import ReturnPolicy, owed
 from cloud.orders.outbox import OutboxRow
-from cloud.orders.owed_tasks import as_paid_for
+from cloud.orders.owed_tasks import snapshot_of
 from cloud.orders.pour_again import FREE
 from cloud.orders.states import Status
 from cloud.orders.tasks import FOR_A_PERSON, RETURNS, Task, may_be_done, refusals
@@ -52,8 +52,8 @@ def summaries_of(session: Session, order_ids: Sequence[str]) -> dict[str, OrderS
 
 def facts_of(order: Order, payments: Sequence[Payment], tasks: Sequence[OutboxRow], moves: Sequence[Movement]) -> Facts:
     """What the verdict rests on."""
-    status, paid = Status(order.status), [as_paid_for(payment) for payment in payments]
-    dues = owed(status, paid, Wish(given_back=order.given_back))
+    status, paid = Status(order.status), [snapshot_of(payment) for payment in payments]
+    dues = owed(status, paid, ReturnPolicy(given_back=order.given_back))
     owed_back = {due.payment_id: due.amount for due in dues if due.task in RETURNS}
     by_payment: dict[str, list[OutboxRow]] = defaultdict(list)
     for row in tasks:

@@ -104,8 +104,7 @@ def give_back(context: RequestContext, order_id: str) -> BaseResponse:
     reason = form.get("reason", "")
     if kopecks == 0 or reason not in set(ReturnReason):
         context.say("orders.bad.sum", good=False)
-    else:
-        left = shown_in(form.get("left", ""))
+    elif (left := shown_in(context, form.get("left", ""))) is not None:
         perform_return(context, order_id, Wanted(ReturnReason(reason), form.get("words", ""), kopecks, left))
     return context.go("orders.show", order_id=order_id)
 
@@ -120,16 +119,17 @@ def keep(context: RequestContext, order_id: str) -> BaseResponse:
 @section.act("/orders/<order_id:order_id>/pour", Act.POUR_AGAIN, ORDER)
 def pour(context: RequestContext, order_id: str) -> BaseResponse:
     """Pour the drink once more, free of charge."""
-    form = request.form
-    poured = perform_pour(context, order_id, form.get("pour_words", ""), shown_in(form.get("drinks", "")))
+    form, poured = request.form, order_id
+    if (drinks := shown_in(context, form.get("drinks", ""))) is not None:
+        poured = perform_pour(context, order_id, form.get("pour_words", ""), drinks)
     return context.go("orders.show", order_id=poured)
 
 
 @section.act("/orders/<order_id:order_id>/resolve", Act.RESOLVE, ORDER)
 def resolve(context: RequestContext, order_id: str) -> BaseResponse:
     """The order's trouble is dealt with."""
-    words = request.form.get("resolve_words", "")
-    if not perform_resolve(context, order_id, words, shown_in(request.form.get("said", ""))):
+    words, said = request.form.get("resolve_words", ""), shown_in(context, request.form.get("said", ""))
+    if said is None or not perform_resolve(context, order_id, words, said):
         typed.keep(order_id, "resolve_words", words)
     return context.go("orders.show", order_id=order_id)
 

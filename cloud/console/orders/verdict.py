@@ -9,8 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaidFor, PaymentState, paying_payment
-from cloud.orders.states import EXPIRED, FAILURES, SEEN_POURED, TOLD_LATE, UNOBSERVED, Status
+from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaymentSnapshot, PaymentState, paying_payment
+from cloud.orders.states import EXPIRED, FAILURES, SEEN_POURED, SENT, TOLD_LATE, UNOBSERVED, Status
 
 Light = Literal["good", "warn", "bad", ""]
 
@@ -78,7 +78,7 @@ class Facts:
     uncertain: bool = False
     waits_for_person: bool = False
     is_free: bool = False
-    payments: Sequence[PaidFor] = field(default=())
+    payments: Sequence[PaymentSnapshot] = field(default=())
     returning: Mapping[str, Returning] = field(default_factory=dict)
     """By payment: of those of which money goes back, or should."""
     finished_at: datetime | None = None
@@ -128,7 +128,7 @@ def money_is(facts: Facts) -> MoneyIs:
     return _of_money_here(facts, payment)
 
 
-def _of_money_here(facts: Facts, payment: PaidFor) -> MoneyIs:
+def _of_money_here(facts: Facts, payment: PaymentSnapshot) -> MoneyIs:
     returning, pays = facts.returning.get(payment.id, Returning()), payment is paying_payment(facts.payments)
     others, is_part = _of_others(facts, payment), 0 < returning.kopecks < payment.captured - payment.refunded
     if returning.is_stuck:
@@ -149,7 +149,7 @@ def _of_money_here(facts: Facts, payment: PaidFor) -> MoneyIs:
     return MoneyIs.HELD if payment.state is PaymentState.HELD else MoneyIs.TAKEN
 
 
-def _of_others(facts: Facts, payment: PaidFor) -> list[Returning]:
+def _of_others(facts: Facts, payment: PaymentSnapshot) -> list[Returning]:
     return [returning for payment_id, returning in facts.returning.items() if payment_id != payment.id]
 
 
@@ -165,7 +165,7 @@ def drink_phrase(facts: Facts) -> Phrase:
             is_over = facts.reason == EXPIRED
             return Phrase("orders.drink.expired" if is_over else key, reason=facts.reason)
         case Status.MAKE_PENDING:
-            return Phrase("orders.drink.sent" if facts.stage in {"", "sent"} else key)
+            return Phrase("orders.drink.sent" if facts.stage in {"", SENT} else key)
         case _:
             return Phrase(key)
 
@@ -180,7 +180,7 @@ def money_phrase(facts: Facts) -> Phrase:
     return Phrase(f"orders.money.{where.value}", at=at, kopecks=_kopecks(facts, where, payment))
 
 
-def _kopecks(facts: Facts, where: MoneyIs, payment: PaidFor | None) -> int:
+def _kopecks(facts: Facts, where: MoneyIs, payment: PaymentSnapshot | None) -> int:
     """Of a hold a part may be taken (in the provider's cabinet): what came is told, not the price."""
     if payment is None:
         return 0
@@ -198,7 +198,7 @@ def _kopecks(facts: Facts, where: MoneyIs, payment: PaidFor | None) -> int:
             return payment.amount
 
 
-def _payment_shown(payments: Sequence[PaidFor]) -> PaidFor | None:
+def _payment_shown(payments: Sequence[PaymentSnapshot]) -> PaymentSnapshot | None:
     """The payment that pays, or another that brought money: what is back waits for nobody, what is still here may."""
     had = [p for p in payments if p.captured or p.state is PaymentState.HELD]
     here = [p for p in had if p.state is PaymentState.HELD or p.captured > p.refunded]

@@ -11,7 +11,7 @@ from cloud.console.shell.request_context import Done, RequestContext
 from cloud.courier.broker_address import own_names
 from cloud.database.transaction import Transaction
 from cloud.fleet import snapshots
-from cloud.fleet.apply import Report, apply_in
+from cloud.fleet.apply import OnlyLooking, Report, apply_in
 from cloud.fleet.editing import CONTRACT
 from cloud.fleet.file_and_hand import ByHand
 from cloud.fleet.fleet_export import export
@@ -32,12 +32,6 @@ class Loaded:
     problems: tuple[str, ...] = ()
     report: Report | None = None
     is_done: bool = False
-
-
-class _OnlyLooking(Exception):
-    def __init__(self, report: Report) -> None:
-        super().__init__()
-        self.report = report
 
 
 def download(session: Session, merchant_id: str) -> Response:
@@ -68,13 +62,13 @@ def load(context: RequestContext, merchant_id: str) -> Loaded:
             file.problem(("merchant", 0, CONTRACT), f"only the platform changes it, and it is {contract or 'not set'}")
             file.refuse_if_wrong()
         if not goes:
-            raise _OnlyLooking(report)
+            raise OnlyLooking(report)
         tx.session.flush()
         return Done(report, *snapshots.difference(was, snapshots.take(tx.session, merchant_id)))
 
     try:
         return Loaded(text, report=context.perform(Act.IMPORT_FLEET, context.about(), "", work), is_done=True)
-    except _OnlyLooking as looked:
+    except OnlyLooking as looked:
         return Loaded(text, report=looked.report)
     except FleetFileError as error:
         return Loaded(text, tuple(error.problems))

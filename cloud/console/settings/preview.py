@@ -12,7 +12,7 @@ from cloud.buyer.order_view import DeviceView, OrderView
 from cloud.buyer.template_context import template_context
 from cloud.fleet.models import Device
 from cloud.fleet.notes import clean
-from cloud.orders.states import FAILURES, Status
+from cloud.orders.states import FAILURES, SENT, Status
 
 ERROR = "client_error_info"
 EXAMPLE_PRICE = 17900
@@ -40,7 +40,7 @@ def _order(field: str, view: DeviceView, now: datetime, device: Device) -> Order
     status = Status(name) if name else Status.CREATED
     is_paid = status not in {Status.CREATED, Status.PENDING, Status.NOT_PAID}
     return OrderView(
-        order_id="20261128-0001", version=1, status=status, stage="sent" if status is Status.MAKE_PENDING else "",
+        order_id="20261128-0001", version=1, status=status, stage=SENT if status is Status.MAKE_PENDING else "",
         progress=0, reason="no_ack" if status is Status.MAKE_FAILED else "", uncertain=False, drink_no="latte",
         drink_name="Латте", size=1, price=EXAMPLE_PRICE, expires_at=now + timedelta(minutes=15),
         due_at=now + timedelta(minutes=20), return_after=None, accepted_at=None,

@@ -65,10 +65,10 @@
     const number = (value) => value == null ? "—" : value.toLocaleString(document.documentElement.lang, { maximumFractionDigits: 2 });
     const options = {
       width: picture.clientWidth, height: 220, padding: [8, 4, 0, 0],
-      scales: { x: { time: false, range: (_, low, high) => [low, high], min: -0.5, max: days - 0.5 }, y: { range: (_, low, high) => [0, Math.max(1, high * 1.08)] } },
+      scales: { x: { time: false, range: (_, low, high) => [low, high], min: -0.5, max: days - 0.5 }, y: { range: (_, low, high) => [Math.min(0, low * 1.08), Math.max(1, high * 1.08)] } },
       axes: [
         { ...axis, size: 28, grid: { show: false }, incrs: [1, 2, 4, 7, 14, 28, 56, 112], space: 52, values: (_, places) => places.map((at) => name(at)) },
-        { ...axis, size: 52, values: (_, places) => places.map((at) => at >= 10000 ? `${Math.round(at / 1000)}k` : number(at)) },
+        { ...axis, size: 52, values: (_, places) => places.map((at) => Math.abs(at) >= 10000 ? `${Math.round(at / 1000)}k` : number(at)) },
       ],
       cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: "charts" }, points: { show: false } },
       series: [

@@ -6,7 +6,7 @@ from flask.testing import FlaskClient
 from cloud.orders import order_tasks, paying
 from cloud.orders.locked_order import lock_order
 from cloud.orders.money import PaymentAnswer, PaymentState
-from cloud.orders.outbox import Claim, claim
+from cloud.orders.outbox import Lease, claim
 from cloud.orders.tasks import FOR_A_PERSON, Lane
 from protocol.reasons import Result
 from tests.cloud.buyer.orders import PRICE, RULES, Orders, TestClock
@@ -51,7 +51,7 @@ def test_of_a_return_that_is_left_to_a_person_no_day_is_promised(
 ) -> None:
     """Regression: it arrived "by 5 March" for ever, and nobody had returned anything."""
     orders.make_failed()
-    *_, call = orders.database.transact(claim, Lane.PROVIDER, clock(), Claim("cashier", 120))
+    *_, call = orders.database.transact(claim, Lane.PROVIDER, clock(), Lease("cashier", 120))
     orders.database.transact(
         lambda tx: order_tasks.settle_task(lock_order(tx, "o-1"), call.key, "cashier", verdict, clock())
     )

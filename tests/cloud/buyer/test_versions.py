@@ -12,7 +12,7 @@ from tests.cloud.buyer.orders import Orders
 from tests.waiting import PATIENCE_S
 
 
-def test_news_without_a_notice_come_however_often_others_ring(
+def test_news_without_a_notice_come_however_often_others_wake(
     orders: Orders, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Regression: all were looked for only after a silence, which streams that end and wake-ups of others broke."""
@@ -22,7 +22,7 @@ def test_news_without_a_notice_come_however_often_others_ring(
     all_versions, is_told = Versions(database), threading.Event()
 
     def others() -> None:
-        """Come and go, and ring, more often than it is looked for all."""
+        """Come and go, and wake it, more often than it is looked for all."""
         while not is_told.wait(versions.LOOK_S / 10):
             with all_versions.follow("another"):
                 all_versions.wake("another")

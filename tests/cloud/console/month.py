@@ -55,7 +55,7 @@ def live(console: Console, file: Path) -> str:
     transact = console.cloud.database.transact
     transact(_fleet)
     history.write(file, STANDARD_MENU, NOW, BREW_S)
-    while transact(sales_days.roll_up):
+    while transact(sales_days.roll_up, console.clock.now):
         pass
     order_id = _orders(console)
     console.clock.now = NOW
@@ -63,7 +63,7 @@ def live(console: Console, file: Path) -> str:
     _people(console)
     _acts(console)
     transact(month_of_updates.bring_out, NOW)
-    transact(sales_days.roll_up)
+    transact(sales_days.roll_up, NOW)
     console.clock.now = NOW + EVERY
     return order_id
 

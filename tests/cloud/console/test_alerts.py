@@ -19,7 +19,7 @@ from cloud.alerts.store import write
 from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
 from cloud.console.alerts.where_to_act import PLACES
 from cloud.database.transaction import Transaction
-from cloud.fleet.models import Device
+from cloud.fleet.models import Device, Merchant
 from cloud.orders.outbox import OutboxRow
 from tests.cloud.alerts.test_words import FACTS
 from tests.cloud.console.building import OWN, Console, post
@@ -121,6 +121,28 @@ def test_a_time_that_is_no_number_changes_nothing(console_on_each: Console, wron
         assert post(owner, "/console/alerts/rules/save", merchant=OWN, **form).status_code == 303
         with console_on_each.cloud.database.read() as session:
             assert rules_of(session, OWN)[Kind.OFFLINE].pending_s == 540
+
+
+def test_a_new_channel_tells_the_hours_of_its_merchants_books(console: Console) -> None:
+    """Regression: Moscow's, wherever the merchant is."""
+    console.cloud.database.transact(lambda tx: tx.session.execute(update(Merchant).values(zone="Asia/Vladivostok")))
+    manager = console.client(f"manager@{OWN}")
+    form = {"merchant": OWN, "kind": "email", "name": "ours", "address": "ours@example.org"}
+    channel = post(manager, "/console/alerts/channels/add", **form).headers["Location"]
+    assert 'value="Asia/Vladivostok"' in manager.get(channel).text
+
+
+@pytest.mark.parametrize("zone", ["Europe", "Asia", "Mars", "../zone", "z" * 300], ids=lambda zone: zone[:10])
+def test_a_zone_that_is_none_is_told_to_be_none(console: Console, zone: str) -> None:
+    """Regression: a folder of zones, or a very long name, and the page failed."""
+    manager = console.client(f"manager@{OWN}")
+    form = {"merchant": OWN, "kind": "email", "name": "ours", "address": "ours@example.org"}
+    channel = post(manager, "/console/alerts/channels/add", **form).headers["Location"]
+    saved = post(manager, f"{channel}/save", **form, zone=zone)
+    assert (saved.status_code, saved.headers["Location"]) == (303, channel)
+    shown = manager.get(channel).text
+    assert "Такого часового пояса нет." in shown
+    assert 'value="Europe/Moscow"' in shown
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def sold(console: Console) -> Console:
     sell(console, PRICE - KEPT)
     sell(console, None, OTHER_DEVICE)
     sell(console, PRICE - KEPT, goes_back=True)
-    console.world.database.transact(roll_up)
+    console.world.database.transact(roll_up, console.world.now)
     return console
 
 
@@ -117,7 +117,7 @@ def test_files_are_offered_only_where_they_hold_what_the_page_shows(console: Con
     console.world.database.transact(moved)
     for device in (DEVICE, DEVICE, OTHER_DEVICE):
         sell(console, PRICE - KEPT, device)
-    console.world.database.transact(roll_up)
+    console.world.database.transact(roll_up, console.world.now)
     post(console.client("owner@north"), "/console/books/exports", book="money")
 
     def page(merchant: str) -> tuple[str, bool, bool, bool]:

@@ -43,6 +43,56 @@ def test_pictures_fit_their_frame() -> None:
     assert shades([[0]]) == [[0]]
 
 
+def test_what_went_back_is_drawn_under_the_zero_line() -> None:
+    """Regression: a bar of a negative height, which no browser draws, and a scale that began at zero."""
+    for values, before in (([-500, 100, 0], [0, -40, 50]), ([-0.5, 0, 0], [0, 0, 0]), ([-20_000, 0, 900], [900, 0, 0])):
+        chart = bars(values, before, ["a", "b", "c"], ["", "", ""])
+        zero = next(y for y, words in chart.grid if words == "0")
+        assert {y for y, _ in chart.grid} >= {160, 8}
+        for bar, now, then in zip(chart.bars, values, before, strict=True):
+            for value, y, height in ((now, bar.y, bar.height), (then, bar.before_y, bar.before_height)):
+                assert 8 <= y <= y + height <= 160.15
+                assert (y if value < 0 else y + height) == pytest.approx(zero, abs=0.15)
+                assert (height > 0) == (value != 0)
+    assert [words for _, words in bars([-500, 100], [], ["", ""], ["", ""]).grid] == [
+        "−600",
+        "−400",
+        "−200",
+        "0",
+        "200",
+    ]
+
+
+def test_more_went_back_than_came_in(console: Console) -> None:
+    """Regression: the day after such a one was said to be worse than it, whatever was sold."""
+    world, client = console.world, console.client("owner@north")
+
+    def sell(ends: Result) -> str:
+        order_id = world.scan()
+        world.tell(world.start(order_id, ONE_STAGE), PaymentState.CAPTURED)
+        world.publish(order_id)
+        world.report(order_id, ends, "" if ends is Result.DONE else "no_milk")
+        return order_id
+
+    def shown(language: str) -> str:
+        world.database.transact(roll_up, world.now)
+        today = f"{world.now:%Y-%m-%d}"
+        page = f"/console/charts?since={today}&until={today}"
+        return client.get(page, headers={"Accept-Language": language}).text
+
+    failed = sell(Result.REJECTED)
+    world.clock.advance(86400)
+    world.refunded(world.payment(failed).id)
+    assert "▼ 200,0\u00a0% к прошлому периоду" in shown("ru")
+    assert f"<title>{world.now:%d.%m}: −179\u00a0₽</title>" in shown("ru")
+    assert 'height="-' not in shown("ru")
+    world.clock.advance(86400)
+    sell(Result.DONE)
+    assert "сравнить не с чем" in shown("ru")
+    assert "nothing to compare with" in shown("en")
+    assert "▼" not in shown("en")
+
+
 @pytest.fixture
 def sold(console: Console) -> Console:
     world = console.world
@@ -52,7 +102,7 @@ def sold(console: Console) -> Console:
         world.publish(order_id)
         world.clock.advance(40)
         world.report(order_id, ends, "" if ends is Result.DONE else "no_milk")
-    world.database.transact(roll_up)
+    world.database.transact(roll_up, world.now)
     return console
 
 

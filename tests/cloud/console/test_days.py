@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cloud.console.building import OWN, Console
+from tests.cloud.console.building import OWN, Console, post
 
 PAGES = (
     "/console/orders?q={}",
@@ -24,3 +24,11 @@ def test_a_day_that_is_none_is_told_on_the_page(console_on_each: Console, page: 
         shown = client.get(page.format(day))
         assert shown.status_code == 200, day
         assert "такой даты нет" not in shown.text
+
+
+def test_a_contract_ends_on_a_day_that_is_one(console: Console) -> None:
+    client, page = console.client("admin"), f"/console/settings/{OWN}"
+    for day in ("0001-01-01", "1999-12-31", "2101-01-01", "9999-12-31"):
+        shown = client.get(post(client, page, valid_until=day).location or "").text
+        assert "дата, например 2030-12-31" in shown, day
+    assert 'name="valid_until" value=""' in client.get(page).text

@@ -181,3 +181,17 @@ def test_files_are_few_and_go_after_a_day(sold: Console, monkeypatch: pytest.Mon
     assert all_of(sold) == []
     with sold.cloud.database.read() as session:
         assert session.scalar(select(func.count()).select_from(ExportPart)) == 0
+
+
+def test_everybody_sees_all_files_of_his_own(sold: Console) -> None:
+    """Regression: the ten newest of the merchant were shown, and his own, which stood in the way of more, were not."""
+    two = ("accountant@north", "owner@north")
+    for who in two:
+        for _ in range(6):
+            asked_for(sold, "money", who)
+            made(sold, maker(sold))
+            sold.clock.advance(1)
+    files = all_of(sold)
+    for who, own, others in ((two[0], files[:6], files[6:]), (two[1], files[6:], files[:6])):
+        shown = re.findall(r'href="[^"]*/exports/(\w+)/file', sold.client(who).get("/console/books").text)
+        assert shown == [one.id for one in (*own[::-1], *others[::-1])]

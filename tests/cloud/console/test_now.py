@@ -41,7 +41,7 @@ BREW_S = 8.0
 def a_month(console: Console) -> None:
     console.clock.now = NOON
     history.write(Path(str(console.cloud.database.url.database)), STANDARD_MENU, NOON, BREW_S)
-    while console.cloud.database.transact(sales_days.roll_up):
+    while console.cloud.database.transact(sales_days.roll_up, NOON):
         pass
 
 
@@ -163,7 +163,7 @@ def test_of_a_hold_taken_in_part_only_that_is_taken(console_on_each: Console) ->
     world.publish(order_id)
     world.tell(world.payment(order_id).id, PaymentState.CAPTURED, captured=10000)
     world.report(order_id, Result.DONE)
-    while world.database.transact(sales_days.roll_up):
+    while world.database.transact(sales_days.roll_up, world.now):
         pass
     with world.database.read() as session:
         booked = session.scalar(select(func.sum(SalesDay.taken)))
@@ -206,9 +206,10 @@ def test_today_and_usual_are_of_the_same_hours_where_each_machine_stands(
 ) -> None:
     """Regression: the usual was cut at the merchant's hour, and the same cups as every day were "350 % more"."""
     database, moscow = console_on_each.cloud.database, zones.zone("Europe/Moscow")
+    until = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
     for device, its in ((DEVICE, FAR), (OTHER_DEVICE, zone)):
-        database.transact(sells_hourly, device, its, datetime(2026, 3, 31, 12, 0, tzinfo=UTC))
-    while database.transact(sales_days.roll_up):
+        database.transact(sells_hourly, device, its, until)
+    while database.transact(sales_days.roll_up, until):
         pass
     machines = Scope(machines=frozenset({(OWN, DEVICE), (OWN, OTHER_DEVICE)}))
     for hour, sold in cups.items():

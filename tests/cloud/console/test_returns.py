@@ -21,6 +21,7 @@ from tests.cloud.orders.test_operator_actions import poured, silent
 from tests.cloud.worlds import PRICE
 
 SUPPORT = f"support@{OWN}"
+LEFT = str(PRICE)
 PROPOSED = re.compile(r'id="f-roubles"[^>]*value="([^"]*)"')
 SAID = re.compile(r'class="notice (\w+)".*?<span>(.*?)</span>')
 
@@ -62,7 +63,7 @@ def test_a_wrong_sum_is_told_from_nothing_to_return(
 ) -> None:
     order_id = poured(console.world) if is_known else waiting(console)
     client = reader(console, language)
-    shown = post(client, f"/console/orders/{order_id}/return", roubles=typed, reason="not_poured").location
+    shown = post(client, f"/console/orders/{order_id}/return", roubles=typed, reason="not_poured", left=LEFT).location
     assert SAID.findall(client.get(shown or "").text) == [("bad", said)]
     assert "refund" not in console.world.open_tasks(order_id)
 
@@ -72,7 +73,7 @@ def test_a_part_whose_receipt_nobody_could_have_is_told_so(console: Console, lan
     world, order_id = console.world, poured(console.world)
     world.database.transact(lambda tx: receipts.begin(tx, world.payment(order_id), {"vat_code": 1}, "", world.now))
     client = reader(console, language)
-    shown = post(client, f"/console/orders/{order_id}/return", roubles="50", reason="bad_drink").location
+    shown = post(client, f"/console/orders/{order_id}/return", roubles="50", reason="bad_drink", left=LEFT).location
     [(tone, words)] = SAID.findall(client.get(shown or "").text)
     assert (tone, said in words) == ("bad", True)
     assert "refund" not in world.open_tasks(order_id)
@@ -164,6 +165,31 @@ def test_an_old_page_closes_no_claim_over_words_its_reader_has_not_seen(
         assert [claim.state for claim in claims.claims_of(session, order_id)] == ["resolved"]
 
 
+@pytest.mark.parametrize("field", [{}, {"left": "?", "drinks": "?", "said": "?"}], ids=["missing", "unreadable"])
+@pytest.mark.parametrize(("language", "stale"), [("ru", "Заказ с тех пор изменился"), ("en", "has changed since")])
+def test_a_page_from_before_an_upgrade_does_nothing(
+    console: Console, language: str, stale: str, field: dict[str, str]
+) -> None:
+    """Regression: what it had not shown was not looked at, and a part went back or a drink was poured twice."""
+    world, client, order_id = console.world, reader(console, language), poured(console.world)
+    world.database.transact(claims.say, order_id, ClaimKind.BAD_DRINK, "cold", "ru", world.now)
+    page = f"/console/orders/{order_id}"
+    with world.database.read() as session:
+        [claim] = claims.claims_of(session, order_id)
+        orders = session.query(Order).count()
+    for act, form in {
+        f"{page}/return": {"roubles": "50", "reason": "bad_drink"}, f"{page}/pour": {"pour_words": "cold"},
+        f"{page}/resolve": {"resolve_words": "told"}, f"/console/claims/{claim.id}/answer": {"answer": "sorry"},
+    }.items():  # fmt: skip
+        told = client.get(post(client, act, **form, **field).location or "").text
+        assert [(tone, stale in words) for tone, words in SAID.findall(told)] == [("bad", True)], act
+    with world.database.read() as session:
+        assert session.query(Order).count() == orders
+        assert [one.state for one in claims.claims_of(session, order_id)] == ["open"]
+        assert len(claims.messages_of(session, claim.id)) == 1
+    assert world.rows(order_id, Task.REFUND) == []
+
+
 def test_the_longest_answer_that_is_refused_is_kept_whole_and_of_more_what_a_cookie_holds(console: Console) -> None:
     client, order_id = reader(console, "ru"), poured(console.world)
     page, letters = f"/console/orders/{order_id}", "".join(Random(1).choices(ascii_letters, k=3000))
@@ -178,7 +204,7 @@ def test_who_shows_again_who_he_is_after_a_refused_answer_comes_back_to_the_orde
     world, order_id = console.world, poured(console.world)
     console.cloud.settings.__dict__["return_limit"] = 100.0
     claim_id = world.database.transact(claims.say, order_id, ClaimKind.BAD_DRINK, "cold", "ru", world.now).id
-    post(reader(console, "en"), f"/console/orders/{order_id}/return", roubles="", reason="bad_drink")
+    post(reader(console, "en"), f"/console/orders/{order_id}/return", roubles="", reason="bad_drink", left=LEFT)
     client, act = console.client(f"manager@{OWN}", confirmed=False), f"/console/claims/{claim_id}/answer"
     stands_at = post(client, act, answer="sorry", said="9").location or act
     assert client.get(stands_at, query_string={"merchant": OWN}).status_code == 200

@@ -14,7 +14,7 @@ from cloud.fleet.zones import DEFAULT
 from cloud.orders import archive, operator_actions, outbox
 from cloud.orders.money import PaymentState
 from cloud.orders.order_limits import OrderLimits
-from cloud.orders.outbox import Claim
+from cloud.orders.outbox import Lease
 from cloud.orders.owed_tasks import settle_money
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane
@@ -150,7 +150,7 @@ def test_returned_is_said_only_of_what_is_back(world: World) -> None:
     assert set(badges(world).values()) == {(False, False)}
     world.database.transact(operator_actions.give_back, by_page, 2000, "op@example.org", "sour", world.now)
     assert badges(world) == {by_page: (False, True), let_go: (False, False)}
-    world.database.transact(outbox.claim, Lane.PROVIDER, world.now, Claim("till", 60))
+    world.database.transact(outbox.claim, Lane.PROVIDER, world.now, Lease("till", 60))
     world.in_docket(by_page, settle_money, world.now)
     assert badges(world)[by_page] == (False, True), "nobody knows yet whether it is back"
     world.refunded(world.payment(by_page).id, amount=2000)
@@ -172,7 +172,7 @@ def test_money_of_a_second_payment_is_no_return_of_the_drinks(world: World) -> N
     world.publish(order_id)
     world.report(order_id, Result.DONE)
     world.database.transact(operator_actions.give_back, order_id, None, "op@example.org", "sour", world.now)
-    world.database.transact(outbox.claim, Lane.PROVIDER, world.now, Claim("till", 60))
+    world.database.transact(outbox.claim, Lane.PROVIDER, world.now, Lease("till", 60))
     world.in_docket(order_id, settle_money, world.now)
     assert world.order(order_id).goodwill
     assert badges(world) == {order_id: (False, True)}

@@ -15,9 +15,9 @@ from cloud.console.orders.verdict import Facts, MoneyIs, Returning, drink_phrase
 from cloud.console.shell.texts import SHELL, ConsoleTexts
 from cloud.orders import return_requests
 from cloud.orders.at_risk import Next, each_at_risk
-from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaidFor, PaymentState, owed, paying_payment
+from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaymentSnapshot, PaymentState, owed, paying_payment
 from cloud.orders.order_tasks import settle_task
-from cloud.orders.outbox import Claim, claim
+from cloud.orders.outbox import Lease, claim
 from cloud.orders.owed_tasks import LAST_RETRY_S, settle_money
 from cloud.orders.return_followup import ReturnFollowup
 from cloud.orders.return_requests import Asker, ReturnRequest, Wanted
@@ -35,8 +35,10 @@ TEXTS = {
 }
 
 
-def paid(state: PaymentState, captured: int = 0, refunded: int = 0, problem: str = "", at: bool = True) -> PaidFor:
-    return PaidFor("p", state, PRICE, captured, refunded, problem, NOW if at else None)
+def paid(
+    state: PaymentState, captured: int = 0, refunded: int = 0, problem: str = "", at: bool = True
+) -> PaymentSnapshot:
+    return PaymentSnapshot("p", state, PRICE, captured, refunded, problem, NOW if at else None)
 
 
 PAYMENTS = {
@@ -115,7 +117,7 @@ def test_poured_is_never_said_without_the_machines_word_nor_back_without_the_pro
 def refuse(world: World, order_id: str, verdict: str = REFUSED) -> None:
     """The provider will not make the return."""
     world.clock.advance(LAST_RETRY_S)
-    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
+    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Lease("cashier", 120))
     world.in_docket(order_id, settle_task, row.key, "cashier", verdict, world.now)
     world.in_docket(order_id, settle_money, world.now)
 
@@ -182,7 +184,7 @@ def part_refused(world: World) -> str:
 def part_went_in_the_end(world: World) -> str:
     order_id = part_refused(world)
     world.clock.advance(LAST_RETRY_S)
-    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
+    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Lease("cashier", 120))
     world.refunded(row.subject, amount=2000)
     world.in_docket(order_id, settle_task, row.key, "cashier", DONE, world.now)
     return order_id

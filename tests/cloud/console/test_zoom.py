@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 def charts(pages: Pages, site: str, console: Console, **how: Any) -> Page:
     poured(console.world)
-    console.world.database.transact(roll_up)
+    console.world.database.transact(roll_up, console.world.now)
     cookie = console.client("owner@north").get_cookie("coffee_console", path="/console")
     assert cookie is not None
     page = pages.open(viewport={"width": 360, "height": 800}, **how)

@@ -49,6 +49,8 @@ WRONG = [
     ('contact_email = "ops@example.org"', 'contact_email = "ops"', "merchant.contact_email"),
     ("valid_until = 2030-12-31", 'valid_until = "2030-12-31"', "merchant.valid_until"),
     ("valid_until = 2030-12-31", "valid_until = 2030-12-31T00:00:00Z", "merchant.valid_until"),
+    ("valid_until = 2030-12-31", "valid_until = 0001-01-01", "merchant.valid_until"),
+    ("valid_until = 2030-12-31", "valid_until = 2101-01-01", "merchant.valid_until"),
     ('account_id = "100500"', "account_id = 100500", "merchant.payment.Yookassa.account_id"),
     ('account_id = "100500"', 'account_id = "100:500"', "merchant.payment.Yookassa.account_id"),
     ('secret_key = "env:NORTH_YOOKASSA_KEY"', 'secret_key = "env:SOUTH"', "merchant.payment.Yookassa.secret_key"),

@@ -1,12 +1,15 @@
 """What machines tell of themselves: kept once, for a while, so many of each; shown as it was told."""
 
 import json
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner, Result
 
 from cloud.cli import main
+from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.fleet import machine_events
 from cloud.fleet.machine_events import KEPT_FOR, MachineEvent, keep, latest
 from cloud.operators import events_report
@@ -76,6 +79,20 @@ def test_what_is_too_old_goes_with_the_next_one_of_any_machine(world: World) -> 
     hear(world, told("new-1"), device_uuid=OTHER_DEVICE)
     assert kept(world) == []
     assert [one.message_id for one in kept(world, OTHER_DEVICE)] == ["young-1", "new-1"]
+
+
+def test_two_that_remove_what_is_too_old_do_not_wait_for_each_other(migrated_postgres_url: str) -> None:
+    with closing(Database(migrated_postgres_url, patience_s=0)) as database:
+        world = World(database).found()
+        hear(world, told("old-1"))
+        world.clock.advance(KEPT_FOR.total_seconds() + 1)
+
+        def both(tx: Transaction) -> None:
+            keep(tx, DEVICE, told("new-1"), world.now)
+            database.transact(keep, OTHER_DEVICE, told("new-2"), world.now, waits_for_locks=False)
+
+        database.transact(both)
+        assert [one.message_id for one in kept(world) + kept(world, OTHER_DEVICE)] == ["new-1", "new-2"]
 
 
 @pytest.mark.parametrize("happening", EventKind)

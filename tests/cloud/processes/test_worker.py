@@ -14,7 +14,7 @@ from cloud.background.loops import ThreadPool
 from cloud.courier.broker import BrokerLink
 from cloud.orders import outbox
 from cloud.orders.models import Payment
-from cloud.orders.outbox import Claim, OutboxRow
+from cloud.orders.outbox import Lease, OutboxRow
 from cloud.orders.tasks import Lane
 from cloud.processes.worker import Worker
 from cloud.processes.worker_heartbeat import WorkerHeartbeat
@@ -52,7 +52,7 @@ def test_alone_on_sqlite_a_new_worker_waits_for_no_dead_ones_lease(dead_workers_
         )  # fmt: skip
         cloud = build(settings, clock=world.clock)
         order_id = world.pay()
-        taken = world.database.transact(outbox.claim, Lane.MQTT, world.now, Claim("dead", 3600.0))
+        taken = world.database.transact(outbox.claim, Lane.MQTT, world.now, Lease("dead", 3600.0))
         assert [row.order_id for row in taken] == [order_id]
         worker = Worker(cloud)
         worker.start()
