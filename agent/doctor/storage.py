@@ -34,7 +34,7 @@ def examine(state_dir: Path) -> Iterator[Finding]:
 
 
 def clock(now: datetime) -> Finding:
-    """Judged by itself; `doctor_broker` compares it with the cloud's."""
+    """Judged by itself; `broker.py` compares it with the cloud's."""
     if now >= EARLIEST:
         return Finding(GOOD, "clock", f"{now:%Y-%m-%d %H:%M:%S} UTC")
     advice = "set it (timedatectl set-ntp true); until then the agent goes by the cloud's clock"

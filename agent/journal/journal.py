@@ -154,13 +154,13 @@ class Journal(CommandTable):
 
     # Commands, moved on
 
-    def insert_command(self, make: Make, state: CommandState, note: str = "") -> None:
+    def insert_command(self, make: Make, state: CommandState) -> None:
         """A command seen for the first time."""
         self._insert(
             make.command_id,
             make.order_id,
             state,
-            note,
+            note="",
             drink_no=make.drink_no,
             size=int(make.size),
             price=make.price,

@@ -39,6 +39,14 @@ LineNews = Opened | Closed | Frame
 Heard = MachineMessage | Sign
 
 
+def is_opened(heard: Heard) -> bool:
+    return heard is Sign.OPENED
+
+
+def is_nudge(heard: Heard) -> bool:
+    return heard is Sign.NUDGE
+
+
 class LineLost(Exception):
     """The line went away. Raised into a conversation wherever it waits, and by a write."""
 

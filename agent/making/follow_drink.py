@@ -9,7 +9,7 @@ from agent.journal.records import Command, CommandState, Verdict, Word
 from agent.live_state import LiveState
 from agent.log import about
 from agent.machine.capability_rules import Duty
-from agent.machine.conversation import Conversation, Heard, LineLost, Sign, Wait
+from agent.machine.conversation import Conversation, Heard, LineLost, Wait, is_opened
 from agent.machine.driver import Driver
 from agent.machine.profile import Profile
 from agent.making import unrecorded_command
@@ -73,7 +73,7 @@ class DrinkFollower:
             try:
                 if not self.driver.is_open:
                     must_ask = True
-                    yield Wait(give_up_at, _opened)
+                    yield Wait(give_up_at, is_opened)
                 elif must_ask or row.state is CommandState.SENT:
                     watch.begin_inquiry()
                     finding = yield from self.inquiry.inquire(row)
@@ -97,7 +97,7 @@ class DrinkFollower:
     ) -> Conversation[bool]:
         """Follow what the machine answered; True when it must be asked again."""
         if finding is None:
-            yield Wait(self.clock.monotonic() + ASK_AGAIN_S, _opened)
+            yield Wait(self.clock.monotonic() + ASK_AGAIN_S, is_opened)
             return True
         if finding.row.trips_breaker:
             why = "the counter moved by more than one during one order; needs a person"
@@ -132,7 +132,9 @@ class DrinkFollower:
         elif finding.phase is Phase.ACCEPTED:
             self.journal.mark_accepted(row.command_id, "the machine said so when asked")
         else:
-            yield Wait(self.clock.monotonic() + ASK_AGAIN_S, lambda heard: _opened(heard) or self._concerns(row, heard))
+            yield Wait(
+                self.clock.monotonic() + ASK_AGAIN_S, lambda heard: is_opened(heard) or self._concerns(row, heard)
+            )
             return True
         return False
 
@@ -174,7 +176,3 @@ class DrinkFollower:
     def _unfinished(self, command: Command) -> Command | None:
         row = self.journal.get(command.command_id)
         return None if row is None or row.is_finished or row.state is CommandState.RECEIVED else row
-
-
-def _opened(heard: Heard) -> bool:
-    return heard is Sign.OPENED

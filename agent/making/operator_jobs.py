@@ -20,7 +20,7 @@ from agent.journal.operator_decisions import Decision
 from agent.journal.sales_block import SalesBlock
 from agent.live_state import LiveState
 from agent.machine import profile_overrides
-from agent.machine.conversation import Conversation, LineLost, Sign, Wait
+from agent.machine.conversation import Conversation, LineLost, Wait, is_nudge
 from agent.machine.driver import MAX_MSG_ID, Driver
 from agent.machine.profile import BadProfile, Profile
 from agent.making.counter_watch import CounterWatch
@@ -126,7 +126,7 @@ class OperatorJobs:
             if self.clock.monotonic() - began > PATIENCE_S:
                 self.refuse(job, AgentCode.EXPIRED, "the time is not known, so it may have come too late")
                 return
-            yield Wait(self.clock.monotonic() + LOOK_AGAIN_S, lambda heard: heard is Sign.NUDGE)
+            yield Wait(self.clock.monotonic() + LOOK_AGAIN_S, is_nudge)
         if timeliness is Timeliness.EXPIRED:
             self.refuse(job, AgentCode.EXPIRED, "it came too late")
             return

@@ -11,7 +11,7 @@ from agent.journal.journal import Journal
 from agent.journal.records import Command, CommandState, Snapshot
 from agent.live_state import LiveState
 from agent.machine.capability_rules import STATUS, Duty
-from agent.machine.conversation import Conversation, Heard, LineLost, Sign, Wait
+from agent.machine.conversation import Conversation, LineLost, Wait, is_nudge, is_opened
 from agent.machine.driver import Driver
 from agent.machine.profile import Profile
 from agent.making.finish_command import CommandFinisher
@@ -134,7 +134,7 @@ class Preconditions:
         if self.driver.is_open and (yield from self.driver.greet()):
             yield from self.driver.status()
         else:
-            yield Wait(min(until, self.clock.monotonic() + LOOK_AGAIN_S), _opened)
+            yield Wait(min(until, self.clock.monotonic() + LOOK_AGAIN_S), is_opened)
 
     def _snapshot(self, command: Command) -> Conversation[Snapshot | None]:
         """Boot and counters of this moment; None when the machine does not answer or was not the one we greeted."""
@@ -147,7 +147,7 @@ class Preconditions:
         return Snapshot.from_reply(reply, command.drink_no)
 
     def _a_moment(self) -> Wait:
-        return Wait(self.clock.monotonic() + LOOK_AGAIN_S, _nudge)
+        return Wait(self.clock.monotonic() + LOOK_AGAIN_S, is_nudge)
 
     def _waiting_since(self, command: Command) -> float:
         return command.received_mono if command.session == self.journal.session else self.started
@@ -163,11 +163,3 @@ class Preconditions:
     def _is_waiting(self, command: Command) -> bool:
         row = self.journal.get(command.command_id)
         return row is not None and row.state is CommandState.RECEIVED
-
-
-def _nudge(heard: Heard) -> bool:
-    return heard is Sign.NUDGE
-
-
-def _opened(heard: Heard) -> bool:
-    return heard is Sign.OPENED

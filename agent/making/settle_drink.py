@@ -8,7 +8,7 @@ from agent.journal.journal import Journal
 from agent.journal.records import Command, Verdict
 from agent.log import about
 from agent.machine.capability_rules import Duty
-from agent.machine.conversation import Conversation, LineLost, Sign, Wait
+from agent.machine.conversation import Conversation, LineLost, Wait, is_nudge
 from agent.machine.driver import Driver
 from agent.machine.profile import Profile
 from agent.making.finish_command import CommandFinisher
@@ -56,7 +56,7 @@ class LateSettler:
         self.finisher.finish(command, Verdict(Result.UNKNOWN, code, Spout.UNKNOWN, evidence))
         while (left := self.profile.max_brew(command.drink_no) - self.journal.elapsed(command)) > 0:
             try:
-                yield Wait(self.clock.monotonic() + left, lambda heard: heard is Sign.NUDGE)
+                yield Wait(self.clock.monotonic() + left, is_nudge)
             except LineLost as lost:
                 log.info("the line was lost while the machine may be pouring: %s", lost, extra=about(command))
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agent.clock import MAX_ANSWER_S, CloudClock, Reading
-from agent.deadline import WELCOME_PATIENCE_S, Term, Timeliness, expires_at, judge
+from agent.deadline import WELCOME_PATIENCE_S, Term, Timeliness, contradicts, expires_at, judge
 from protocol.frames import Frame
 from protocol.machine import MakeDrink
 from protocol.reasons import Result
@@ -33,6 +33,8 @@ def at(waited: float, *, wall: timedelta | float = 0.0, cloud: float | None = No
         (at(1, wall=1, cloud=1), FRESH),
         (at(1, wall=1, cloud=59.9), FRESH),
         (at(1, wall=1, cloud=60), EXPIRED),
+        (at(1, wall=1, cloud=-5), FRESH),
+        (at(1, wall=1, cloud=-5.1), EXPIRED),
         (at(59.9, cloud=1), FRESH),
         (at(60, wall=1, cloud=1), EXPIRED),
         (at(1, wall=DAY, cloud=1), FRESH),
@@ -55,6 +57,8 @@ def test_the_strictest_clock_decides(now: Reading, expected: Timeliness) -> None
     [
         (at(1, wall=1), WAIT),
         (at(WELCOME_PATIENCE_S, wall=4), FRESH),
+        (at(WELCOME_PATIENCE_S, wall=-5), FRESH),
+        (at(WELCOME_PATIENCE_S, wall=-5.1), WAIT),
         (at(WELCOME_PATIENCE_S, wall=60), EXPIRED),
         (at(WELCOME_PATIENCE_S, wall=DAY), EXPIRED),
         (at(20, wall=4), EXPIRED),
@@ -80,6 +84,12 @@ def test_a_command_that_outlived_a_restart_needs_the_clouds_clock() -> None:
     assert judge(term(restarted=True), at(30, wall=30)) is WAIT
     assert judge(term(restarted=True), at(30, wall=30, cloud=31)) is FRESH
     assert judge(term(restarted=True), at(60, wall=30)) is EXPIRED
+    assert judge(replace(term(restarted=True), broker_until=150.0), at(30, wall=30)) is WAIT
+
+
+@pytest.mark.parametrize(("cloud", "expected"), [(-5.1, True), (-5, False), (59.9, False), (60, True)])
+def test_a_command_that_is_over_or_not_born_yet_contradicts_what_the_cloud_said(cloud: float, expected: bool) -> None:
+    assert contradicts(term().issued_at, term().deadline_at, ISSUED + timedelta(seconds=cloud)) is expected
 
 
 def test_a_generous_deadline_is_cut_to_the_profiles_freshness() -> None:

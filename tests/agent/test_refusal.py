@@ -44,6 +44,10 @@ def test_a_machine_that_is_not_heard_makes_nothing(link: str) -> None:
     assert refusal.refusal_code(replace(READY, link=link), "latte") == "machine_offline"
 
 
+def test_a_machine_that_has_not_said_its_state_makes_nothing() -> None:
+    assert refusal.refusal_code(replace(READY, machine=None), "latte") == "machine_offline"
+
+
 def test_a_machine_that_never_speaks_is_asked_nothing() -> None:
     assert refusal.refusal_code(LiveView(link="open", machine=None, stopped=""), "latte") == ""
     assert refusal.refusal_code(LiveView(link="open", machine=None, stopped="", busy_order="o"), "latte") == "busy"
@@ -62,6 +66,12 @@ def test_a_machine_that_never_speaks_is_asked_nothing() -> None:
 def test_a_fault_closes_the_drinks_it_names_and_no_other(fault: Fault, latte: str, espresso: str) -> None:
     view = replace(READY, faults={fault.code: fault})
     assert (refusal.refusal_code(view, "latte"), refusal.refusal_code(view, "espresso")) == (latte, espresso)
+
+
+@pytest.mark.parametrize("state", [MachineState.FAULT, MachineState.HEATING, MachineState.SERVICE])
+def test_a_fault_that_closes_the_drink_says_more_than_the_state(state: MachineState) -> None:
+    view = replace(READY, machine=state, faults={"no_water": Fault(code="no_water", level="block")})
+    assert refusal.refusal_code(view, "latte") == "no_water"
 
 
 def order(world: World, command_id: str, drink_no: str) -> None:

@@ -47,6 +47,19 @@ def test_files_are_as_the_manifest_says() -> None:
         bundle.files_of(bundle.pack(manifest(FILES), {}), manifest(FILES))
 
 
+@pytest.mark.parametrize("limit", ["MOST_BYTES", "MOST_MANIFEST", "MOST_UNPACKED"])
+def test_what_is_larger_than_anybody_needs_is_refused(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"a.py": b"x" * 1000}
+    made = bundle.join(b"s" * 64, bundle.pack(manifest(files), files))
+    head = int.from_bytes(bundle.split(made).signed[:4], "big")
+    size = {"MOST_BYTES": len(made), "MOST_MANIFEST": head, "MOST_UNPACKED": 1000}[limit]
+    monkeypatch.setattr(bundle, limit, size)
+    read(made)
+    monkeypatch.setattr(bundle, limit, size - 1)
+    with pytest.raises(Malformed):
+        read(made)
+
+
 @given(st.binary(max_size=400))
 def test_anything_else_is_refused_and_nothing_worse(content: bytes) -> None:
     for one in (content, bundle.MAGIC + content, bundle.join(b"s" * 64, content)):
@@ -66,3 +79,17 @@ def test_which_version_is_newer() -> None:
     assert bundle.is_within("3.13.0rc1", ">=3.11,<4")
     assert not bundle.is_within("0.19.0", ">=0.20,<1")
     assert not bundle.is_within("1.0", ">=0.20,<1")
+
+
+@pytest.mark.parametrize(
+    ("limit", "within"),
+    [
+        (">=1.2", [False, True, True]),
+        ("<=1.2", [True, True, False]),
+        ("==1.2", [False, True, False]),
+        ("<1.2", [True, False, False]),
+        (">1.2", [False, False, True]),
+    ],
+)
+def test_a_limit_is_below_at_or_above(limit: str, within: list[bool]) -> None:
+    assert [bundle.is_within(version, limit) for version in ("1.1.9", "1.2.0", "1.2.1")] == within

@@ -109,6 +109,14 @@ def test_a_missing_key_is_malformed_unless_it_may_be_missing(vector: Vector) -> 
             assert type(_heard(vector.command, body)) is said.CODES[vector.command]
 
 
+def test_what_left_the_spout_is_unknown_where_it_is_not_said() -> None:
+    """A drink that failed is no dry one for that: money is given back, and the make may be sent again."""
+    body = {key: value for key, value in BODIES["ORDER reply"].items() if key != "out"}
+    heard = _heard(0xA4, body | {"phase": "failed"})
+    assert isinstance(heard, said.OrderReply)
+    assert heard.out is Spout.UNKNOWN
+
+
 def _required(command: int) -> set[str]:
     return {field.encode_name for field in msgspec.structs.fields(said.CODES[command]) if field.required}
 

@@ -261,6 +261,8 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("make", {"deadline_at": "9999-12-31T23:59:59-23:59"}),
     ("make", {"issued_at": "9999-12-31T23:59:00Z"}),
     ("make", {"issued_at": "0001-01-02T00:00:00Z"}),
+    ("make", {"issued_at": "1899-12-31T23:59:59Z"}),
+    ("make", {"issued_at": "2900-01-01T00:00:00Z"}),
     ("welcome", {"cloud_time": "9999-12-31T23:59:00Z"}),
     ("make", {"deadline_at": "0001-01-01T00:00:00+23:59"}),
     ("query", {"commands": [{"command_id": "c"}]}),

@@ -1,9 +1,7 @@
 """The serial port on a real pty: pieces, noise, silence, a port that goes and comes back under its name."""
 
 import os
-import pty
 import socket
-import tty
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -20,32 +18,10 @@ from protocol.frames import Frame
 from protocol.machine import Heartbeat, Hello, to_frame
 from protocol.reasons import MachineState
 from simulator.machine.framing import FrameDecoder, encode
+from tests.agent.pty_rig import Cable
 from tests.waiting import wait_until
 
 BEAT = to_frame(Heartbeat(boot_id="b7", state=MachineState.READY, up=1))
-
-
-class Cable:
-    """A pty under a stable name: pulled out and plugged in again as another one."""
-
-    def __init__(self, name: Path) -> None:
-        self.name = name
-        self.machine = -1
-
-    def plug(self) -> None:
-        self.machine, end = pty.openpty()
-        tty.setraw(end)
-        fresh = self.name.with_suffix(".new")
-        fresh.symlink_to(os.ttyname(end))
-        fresh.replace(self.name)
-        self._end = end
-
-    def pull(self) -> None:
-        if self.machine >= 0:
-            os.close(self.machine)
-            os.close(self._end)
-            self.machine = -1
-            self.name.unlink()
 
 
 @pytest.fixture

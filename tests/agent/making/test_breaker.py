@@ -343,6 +343,20 @@ def test_counts_that_newer_ones_have_overtaken_make_a_drink_of_ours_no_strangers
     assert world.told_of(EventKind.COUNTER_MOVED) == []
 
 
+def test_counts_of_another_boot_during_a_drink_make_it_no_strangers(watched: World) -> None:
+    """One garbled boot id: the run that was greeted is at our drink still, and counts it."""
+    world = watched
+    world.order()
+    assert world.run(10, world.accepted)
+    counts = {"boots": 1, "total": 0, "paid": 0, "free": 0, "test": 0}
+    world.events.hear(CountersReply(msg_id=1, boot_id="b9", by_drink={}, **counts))
+    assert world.outcome().result is DONE
+    world.run(200)
+    assert world.live_state.view.counters is not None
+    assert world.live_state.view.counters.total == 1
+    assert world.live_state.view.stopped == ""
+
+
 @pytest.mark.parametrize("line_falls", [False, True])
 def test_counters_that_a_technician_sets_back_are_counted_on_from_there(watched: World, line_falls: bool) -> None:
     world = watched

@@ -62,6 +62,15 @@ def test_another_command_may_follow_one_that_certainly_poured_nothing(world: Wor
     assert world.cups() == 1
 
 
+def test_a_make_that_the_cloud_no_longer_waits_for_is_poured_by_the_run_that_received_it(world: World) -> None:
+    """The list of what is waited for may be older than the make; only an earlier run may have sent it."""
+    world.welcome()
+    world.live_state.update(waited_for=frozenset())
+    world.order()
+    assert world.outcome().result is Result.DONE
+    assert world.cups() == 1
+
+
 def test_a_cancel_before_the_machine_has_it_is_certain(world: World) -> None:
     world.order()
     world.cancel()

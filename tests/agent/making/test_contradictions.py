@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from agent.journal.records import CommandState, Word
+from agent.journal.records import CommandState, Verdict, Word
 from agent.journal.sqlite_file import FILE, SCHEMA, SCHEMA_VERSION
 from agent.making.order_events import DENIED
 from protocol.frames import Frame
@@ -20,8 +21,10 @@ from protocol.machine import (
     DoneEvent,
     MakeReply,
     OrderQuery,
+    OrderReply,
     ProgressEvent,
     StatusReply,
+    from_frame,
     to_frame,
 )
 from protocol.reasons import MachineState, Phase, Result, Spout, Stage
@@ -124,6 +127,26 @@ def test_any_word_that_it_has_the_order_takes_certainly_nothing_back(world: Worl
     assert world.line.makes() == 1
 
 
+@pytest.mark.parametrize(
+    "late", [Verdict(Result.UNKNOWN), Verdict(Result.FAILED, "flow", Spout.PARTIAL)], ids=["unknown", "partial"]
+)
+def test_any_doubt_of_an_orders_first_command_stops_the_second_before_its_first_byte(
+    world: World, late: Verdict
+) -> None:
+    """Not only that it poured after all: what may have poured is no reason to pour again."""
+    world.journal.insert_command(world.make(), CommandState.SENT)
+    world.journal.finish("c1", Verdict(Result.FAILED, "never_started", Spout.NONE))
+    world.live_state.set_expiry("c2", world.clock.monotonic() + 60)
+    world.tell(world.make("c2"))
+    world.run(0.5)
+    assert not world.outcomes("c2")
+    world.journal.raise_word("c1", Word.TAKEN)
+    assert world.journal.finish("c1", late)
+    outcome = world.outcome("c2")
+    assert (outcome.result, outcome.code) == (Result.REJECTED, "conflict")
+    assert world.line.makes() == 0
+
+
 def test_the_machines_own_end_of_a_drink_is_not_doubted_for_what_came_late(world: World) -> None:
     world.switch("fail_before_pour")
     world.order()
@@ -156,6 +179,27 @@ def test_what_it_says_to_have_while_it_is_prepared_is_not_refused(world: World) 
     world.events.hear(StatusReply(msg_id=1, boot_id=world.machine.boot_id, state=state, order_uuid="o1", faults=[]))
     assert world.outcome().result is UNKNOWN
     assert world.line.makes() == 0
+
+
+def test_an_answer_of_another_boot_than_the_one_greeted_is_not_believed(world: World) -> None:
+    """Garbled, or from before a reboot: it says that the drink is done, and the one greeted is still pouring it."""
+    foreign = 0
+
+    def say_done_once(frame: Frame) -> Frame:
+        nonlocal foreign
+        if frame.command != OrderReply.command or foreign:
+            return frame
+        foreign += 1
+        said = from_frame(frame)
+        assert isinstance(said, OrderReply)
+        return to_frame(replace(said, phase=Phase.DONE, out=Spout.FULL, boot_id="b9"))
+
+    world.line.in_other_words = say_done_once
+    world.switch("drop_verdict")
+    world.switch("without_progress")
+    world.order()
+    assert_truthful(world, world.outcome())
+    assert (world.outcomes()[-1].result, foreign) == (Result.DONE, 1)
 
 
 def test_a_wiped_memory_denies_nothing(world: World) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from agent.machine.profile import load
+from agent.machine.profile import Counting, Profile, load
 from protocol.messages import Asked, Query
 from protocol.reasons import Result
 from simulator.machine.jobs import Sale
@@ -180,6 +180,23 @@ def test_what_is_sold_after_a_power_cut_is_not_the_drink_that_it_ended(world: Wo
     asked_about_once_more(world)
     only_told(world, UNKNOWN)
     assert world.journal.sales_block.has_sold_by_itself
+
+
+def test_nor_where_the_counter_is_believed_all_the_same(tmp_path: Path) -> None:
+    """A machine that is said never to sell by itself: the sale stops the selling, and proves nothing of ours."""
+    world = World(tmp_path, profile=Profile(name="companion-v1", counting=Counting(local_sales=False)))
+    world.switch("without_order")
+    world.restart()
+    world.run(3)
+    world.switch("mid_pour_crash")
+    world.order()
+    assert world.outcome().result is UNKNOWN
+    world.run(10)
+    sell_for_coins(world)
+    asked_about_once_more(world)
+    only_told(world, UNKNOWN)
+    assert "counter moved" in world.live_state.view.stopped
+    world.close()
 
 
 def test_nor_is_it_after_a_restart_of_the_agent(world: World) -> None:

@@ -98,6 +98,8 @@ def test_a_start_that_always_counts_proves_a_drink_that_did_not() -> None:
     assert (resolve(facts).then, resolve(facts).code) == (FAILED, "never_started")
     unsure = Facts(Says.UNSUPPORTED, SAME, ZERO, waited_out=True)
     assert resolve(unsure).then is UNKNOWN
+    too_early = Facts(Says.UNSUPPORTED, SAME, ZERO, start_always_counts=True)
+    assert resolve(too_early).then is WAIT
 
 
 @pytest.mark.parametrize("said", Says)
