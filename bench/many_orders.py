@@ -27,7 +27,7 @@ from cloud.migrations import migrate
 from cloud.operators.metrics import Metrics
 from cloud.operators.retention import Retention
 from cloud.orders.archiving import Archiving
-from cloud.orders.at_risk import at_risk
+from cloud.orders.at_risk import each_at_risk, summed
 from cloud.orders.forgetting import Forgetting
 from cloud.orders.models import Order, OrderChange
 from cloud.orders.order_counts import MARK
@@ -92,7 +92,7 @@ def _questions(database: Database) -> Mapping[str, tuple[Callable[[], object], b
     loops = {"retention": Retention(database), "forgetting": Forgetting(database),
              "archiving, nothing due": Archiving(database, HEAVY * 100), "sales": SalesRollup(database)}  # fmt: skip
     asked: dict[str, tuple[Callable[[], object], bool]] = {
-        "money at risk": (lambda: _read(database, lambda session: at_risk(session, NOW)), True),
+        "money at risk": (lambda: _read(database, lambda session: summed(each_at_risk(session, NOW), NOW)), True),
         "orders by status": (lambda: _read(database, by_status), True),
         "counting them instead": (lambda: _read(database, _count_them), False),
         "/metrics": (lambda: Metrics(database, tuple).text(NOW), True),

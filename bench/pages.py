@@ -30,7 +30,7 @@ from bench.programs import Running, Weight, cpu_seconds, mosquitto, ours, weigh
 from bench.readers import Readers, Seen
 from bench.stage import DATABASES, Deployment, Missing
 from cloud.database.database import Database
-from cloud.orders.making import command_id
+from cloud.orders.making import derived_command_id
 from cloud.orders.models import MakeCommand, Order
 from protocol.messages import Progress, encode
 from protocol.reasons import Stage
@@ -132,7 +132,7 @@ class _Stage:
         steps = itertools.islice(self._steps(), int(rate * seconds))
         for number, (order, device, stage, pct) in enumerate(steps):
             time.sleep(max(0.0, began + number / rate - time.time()))
-            said = Progress(command_id=command_id(order, 1), order_id=order, stage=stage, pct=pct)
+            said = Progress(command_id=derived_command_id(order, 1), order_id=order, stage=stage, pct=pct)
             causes[order, stage.value] = time.time()
             self._client.publish(topic(device, Channel.REPORT), encode(said), qos=1)
             if number % max(1, int(rate)) == 0:
@@ -221,8 +221,8 @@ def _prepare(database_url: str, order_ids: list[str], devices: list[str]) -> Non
     ]  # fmt: skip
     commands = [
         {
-            "id": command_id(row["id"], 1), "order_id": row["id"], "device_uuid": row["device_uuid"], "attempt": 1,
-            "issued_at": now, "deadline_at": later, "live": True, "published_at": now, "accepted_at": now,
+            "id": derived_command_id(row["id"], 1), "order_id": row["id"], "device_uuid": row["device_uuid"],
+            "attempt": 1, "issued_at": now, "deadline_at": later, "live": True, "published_at": now, "accepted_at": now,
         }
         for row in rows
     ]  # fmt: skip

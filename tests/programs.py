@@ -18,6 +18,8 @@ from simulator.demo.guard import PATIENCE_S, Guard
 from tests.waiting import wait_until
 
 _STOP_TIMEOUT_S = 20.0
+_RUN_TIMEOUT_S = 100.0
+"""For a program that does its work and ends by itself: the machine may be busy with others."""
 
 
 def free_port() -> int:
@@ -116,7 +118,7 @@ class Program:
         self._process.kill()
         return self._ended(_STOP_TIMEOUT_S)
 
-    def wait(self, timeout: float = _STOP_TIMEOUT_S) -> int:
+    def wait(self, timeout: float = _RUN_TIMEOUT_S) -> int:
         """Wait for it to end by itself; the exit code."""
         return self._ended(timeout)
 

@@ -92,7 +92,7 @@ class CloudProcess:
         self.process.at_death = self._close_connections
         if world.has_several_workers:
             database.is_sqlite = False  # as on PostgreSQL: who starts must not end the others' leases
-        self._carry_rings(database.wakeups)
+        self._carry_wakeups(database.wakeups)
         settings = Settings(
             SECRET_KEY, database_url=world.disk.url, public_url="https://coffee.example.org",
             archive_after_days=(world.mix.archive_after_s or 0.0) / 86400,
@@ -147,17 +147,17 @@ class CloudProcess:
             clock=lambda: self._world.scheduler.now,
         )  # fmt: skip
 
-    def _carry_rings(self, wakeups: Wakeups) -> None:
+    def _carry_wakeups(self, wakeups: Wakeups) -> None:
         """What this process commits wakes the others, too; a wake-up may be lost."""
-        ring = wakeups.wake
+        wake = wakeups.wake
 
-        def ring_everywhere(topics: Any) -> None:
+        def wake_everywhere(topics: Any) -> None:
             named = sorted(topics)
-            ring(named)
+            wake(named)
             if named:
-                self._world.carry_rings(self, named)
+                self._world.carry_wakeups(self, named)
 
-        wakeups.wake = ring_everywhere  # type: ignore[method-assign]  # NOTIFY, and LISTEN in the others
+        wakeups.wake = wake_everywhere  # type: ignore[method-assign]  # NOTIFY, and LISTEN in the others
 
     def _close_connections(self) -> None:
         self.is_open = False
@@ -166,7 +166,7 @@ class CloudProcess:
 
 
 class WorldLoop:
-    """Stands in for `cloud.background.loops.Loop`: steps when rung, when something is due, and now and then."""
+    """Stands in for `cloud.background.loops.Loop`: steps when woken, when something is due, and now and then."""
 
     def __init__(self, name: str, steps: Steps, wakeups: Wakeups, topic: str | None, clock: Clock) -> None:
         world = here()

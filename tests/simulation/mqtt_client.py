@@ -265,7 +265,7 @@ class WorldRedialling:
         self._is_started = True
         self._plan(0.0)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         if self._is_started:
             self._plan(0.0)
 

@@ -102,7 +102,7 @@ def poured_is_free() -> Patches:
     """And the books call each drink goodwill, as they do where a return went out before its "done"."""
     owed = money._owed_for_poured
 
-    def let_go(payment: money.PaidFor, back: int) -> money.Due:
+    def let_go(payment: money.PaymentSnapshot, back: int) -> money.Due:
         return replace(owed(payment, back), task=Task.CANCEL if payment.state is PaymentState.HELD else Task.REFUND)
 
     return [patch.object(money, "_owed_for_poured", let_go)]
@@ -111,7 +111,7 @@ def poured_is_free() -> Patches:
 def holds_left() -> Patches:
     return_ = money._return
 
-    def only_captured(payment: money.PaidFor, *more: Any) -> money.Due | None:
+    def only_captured(payment: money.PaymentSnapshot, *more: Any) -> money.Due | None:
         return None if payment.state is PaymentState.HELD else return_(payment, *more)
 
     return [patch.object(money, "_return", only_captured)]

@@ -321,7 +321,7 @@ class World:
         if self.engines.in_transaction(self.process):
             self.promises.break_(0, f"{self.process} asks the provider inside a transaction")
 
-    def carry_rings(self, sender: CloudProcess, topics: list[str]) -> None:
+    def carry_wakeups(self, sender: CloudProcess, topics: list[str]) -> None:
         """To the other processes of the cloud; one may be lost."""
         for cloud in self.clouds:
             if cloud is not sender and cloud.process.alive and cloud.is_open and not self.faults.strikes("wake.lost"):
