@@ -1,18 +1,8 @@
 """Could this drink be made, by what is known this moment? Pure: one answer for the readiness probe and for the make."""
 
 from agent.live_state import LiveView
-from protocol.reasons import AgentCode, FaultLevel, MachineState, RejectCode
-
-_CODE_OF_STATE = {
-    MachineState.BOOT: RejectCode.HEATING,
-    MachineState.HEATING: RejectCode.HEATING,
-    MachineState.BREWING: RejectCode.BUSY,
-    MachineState.RINSING: RejectCode.BUSY,
-    MachineState.CLEANING: RejectCode.BUSY,
-    MachineState.SERVICE: RejectCode.SERVICE,
-    MachineState.FAULT: RejectCode.FAULT,
-    MachineState.OFF: AgentCode.MACHINE_OFFLINE,
-}
+from protocol.reasons import AgentCode, FaultLevel, RejectCode
+from protocol.refusing_states import REFUSAL_OF_STATE
 
 
 def refusal_code(view: LiveView, drink_no: str) -> str:
@@ -24,7 +14,7 @@ def refusal_code(view: LiveView, drink_no: str) -> str:
         return AgentCode.MACHINE_OFFLINE
     if view.busy_order is not None:
         return RejectCode.BUSY
-    state = "" if view.machine is None else _CODE_OF_STATE.get(view.machine, "")
+    state = "" if view.machine is None else REFUSAL_OF_STATE.get(view.machine, "")
     return blocking_fault(view, drink_no) or state
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from cloud.database.plain_rows import table_of
 from cloud.fleet.models import Device, DeviceLive, Drink
 from protocol.reasons import AgentCode, FaultLevel, MachineState, RejectCode
+from protocol.refusing_states import REFUSAL_OF_STATE
 
 CLOSED = "closed"
 DRINK_CLOSED = "drink_closed"
@@ -22,19 +23,6 @@ NOT_SENT = "not_sent"
 """Our own way to the machine is broken: no worker is alive, or none reaches the broker."""
 LONGEST_PRICE = 10
 """Digits of the highest price in kopecks."""
-
-_STANDS_IN_THE_WAY = {
-    MachineState.BOOT: RejectCode.HEATING,
-    MachineState.HEATING: RejectCode.HEATING,
-    MachineState.BREWING: RejectCode.BUSY,
-    MachineState.RINSING: RejectCode.BUSY,
-    MachineState.CLEANING: RejectCode.BUSY,
-    MachineState.SERVICE: RejectCode.SERVICE,
-    MachineState.FAULT: RejectCode.FAULT,
-    MachineState.OFF: AgentCode.MACHINE_OFFLINE,
-}
-
-
 PASSES_BY_ITSELF = frozenset({RejectCode.BUSY, RejectCode.HEATING})
 """States that end within moments, and whose end is told up to a heartbeat late."""
 
@@ -153,5 +141,5 @@ def _faults(state: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _of_state(state: dict[str, Any], patient: bool) -> str:
     machine = state.get("machine")
-    code = _STANDS_IN_THE_WAY.get(MachineState(machine), "") if machine in set(MachineState) else ""
+    code = REFUSAL_OF_STATE.get(MachineState(machine), "") if machine in set(MachineState) else ""
     return "" if patient and code in PASSES_BY_ITSELF else code

@@ -12,6 +12,7 @@ from protocol.frames import Frame
 from protocol.machine import StatusReply
 from protocol.messages import Fault
 from protocol.reasons import MachineState, Result
+from protocol.refusing_states import REFUSAL_OF_STATE
 from tests.agent.world import World
 
 READY = LiveView(link="up", machine=MachineState.READY, stopped="")
@@ -36,7 +37,7 @@ def test_every_state_of_the_machine_has_its_answer(state: MachineState, code: st
 
 
 def test_the_table_of_states_is_whole() -> None:
-    assert set(refusal._CODE_OF_STATE) | {MachineState.READY} == set(MachineState)
+    assert set(REFUSAL_OF_STATE) | {MachineState.READY} == set(MachineState)
 
 
 @pytest.mark.parametrize("link", ["down", "quiet"])
