@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cloud.fleet import receipt_terms, zones
 from cloud.fleet.models import DEVICE_STATUSES, NOTE_FIELDS, PRICE_SOURCES, SCENARIOS, UNOBSERVED, Control
-from cloud.fleet.notes import MAX_NOTE, clean
+from cloud.fleet.notes import MAX_NOTE, clean_whole
 from cloud.fleet.qr_key import QR_RULES
 from protocol.errors import Malformed
 from protocol.topics import MAX_DEVICE_UUID, check_device_uuid
@@ -137,7 +137,10 @@ def note(value: Any) -> str | None:
     """What the buyer is told: HTML, cleaned here; None when nothing is left."""
     if not isinstance(value, str) or len(value) > MAX_NOTE or "\x00" in value:
         raise Wrong(f"must be text of at most {MAX_NOTE} characters, {_not(value)}")
-    return clean(value) or None
+    cleaned = clean_whole(value)
+    if len(cleaned) > MAX_NOTE:  # its end may say what matters most: never cut what somebody wrote
+        raise Wrong(f"must be at most {MAX_NOTE} characters once it is safe HTML (& becomes &amp;), not {len(cleaned)}")
+    return cleaned or None
 
 
 def zone(value: Any) -> str:

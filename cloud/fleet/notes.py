@@ -15,14 +15,15 @@ _SCHEMES = {"https", "tel", "mailto"}
 def clean(html: str) -> str:
     """The note as it may be shown: harmless HTML of at most `MAX_NOTE` characters, "" for nothing."""
     rest = html[:MAX_NOTE]
-    cleaned = _clean(rest)
+    cleaned = clean_whole(rest)
     while len(cleaned) > MAX_NOTE:  # escaping makes text longer
         rest = rest[: len(rest) - max(1, (len(cleaned) - MAX_NOTE) // 8)]
-        cleaned = _clean(rest)
+        cleaned = clean_whole(rest)
     return cleaned
 
 
-def _clean(html: str) -> str:
+def clean_whole(html: str) -> str:
+    """Harmless HTML, of any length."""
     return nh3.clean(
         html,
         tags=_TAGS,

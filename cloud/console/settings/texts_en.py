@@ -112,7 +112,7 @@ EN = {
     "settings.must.serial_no": "at most 64 characters in one line",
     "settings.must.logo_url": "an address that begins with https:// or http://, at most 1024 characters",
     "settings.must.drink_no": "1 to 128 characters in one line",
-    "settings.must.note": "at most {longest} characters",
+    "settings.must.note": "at most {longest} characters, a few more for each link and each &",
     "settings.must.page_url": "an address in the public net: https://..., without # and without user and password",
     "settings.must.status_url": "an address in the public net: https://..., without ?, # and user and password",
     "settings.must.action_url": "an address in the public net: https://..., without ?, # and user and password; "

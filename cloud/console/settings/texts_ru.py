@@ -112,7 +112,7 @@ RU = {
     "settings.must.serial_no": "не больше 64 знаков в одну строку",
     "settings.must.logo_url": "адрес, который начинается с https:// или http://, не длиннее 1024 знаков",
     "settings.must.drink_no": "от 1 до 128 знаков в одну строку",
-    "settings.must.note": "не больше {longest} знаков",
+    "settings.must.note": "не больше {longest} знаков; ссылка и знак & занимают чуть больше места",
     "settings.must.page_url": "адрес в открытой сети: https://…, без # и без имени с паролем",
     "settings.must.status_url": "адрес в открытой сети: https://…, без ?, без # и без имени с паролем",
     "settings.must.action_url": "адрес в открытой сети: https://…, без ?, без # и без имени с паролем; "

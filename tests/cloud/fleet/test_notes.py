@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.fleet.notes import MAX_NOTE, clean
+from cloud.fleet.file_fields import Wrong, note
+from cloud.fleet.notes import MAX_NOTE, clean, clean_whole
 
 ACTIVE = re.compile(r"<script|<img|<iframe|<svg|<style|<form|\son\w+\s*=|javascript:|data:", re.IGNORECASE)
 HTML_PIECES = st.sampled_from(
@@ -92,6 +93,15 @@ def test_a_note_is_never_longer_than_a_note(piece: str) -> None:
 
     assert len(cleaned) <= MAX_NOTE
     assert clean(cleaned) == cleaned
+
+
+def test_a_note_that_grows_too_long_is_refused_and_not_cut() -> None:
+    """Regression: its last words were gone, and the page said "saved"."""
+    whole = "А & Б " * 500 + "КОНЕЦ"
+    assert len(whole) < MAX_NOTE < len(clean_whole(whole))
+    with pytest.raises(Wrong, match=f"at most {MAX_NOTE}"):
+        note(whole)
+    assert str(note(whole.replace("&", "и"))).endswith("КОНЕЦ")
 
 
 def test_nothing_is_nothing() -> None:
