@@ -19,6 +19,11 @@ PAGE = 60
 MOST = 5_000
 """Machines looked at for one page, the first by their number; the search looks through all of them."""
 
+DIGITS = 2
+"""Of a severity in an address."""
+_Stand = tuple[Device, DeviceLive | None, str, Standing]
+"""A machine, what it last said, its owner's name, and how it stands."""
+
 
 @dataclass(frozen=True)
 class Card:
@@ -65,17 +70,26 @@ def read_fleet(session: Session, scope: Scope, wanted: str, state: str, after: s
     for _, _, _, how in stands:
         counts[how.state] = counts.get(how.state, 0) + 1
     chosen = [one for one in stands if not state or one[3].state == state or (state == "trouble" and one[3].is_trouble)]
-    chosen.sort(key=lambda one: (one[3].severity, one[0].device_uuid))
-    places = [one[0].device_uuid for one in chosen]
-    start = places.index(after) + 1 if after in places else 0
-    page = chosen[start : start + PAGE]
-    more = places[start + PAGE - 1] if len(places) > start + PAGE else ""
+    chosen.sort(key=_place)
+    begins = _read_place(after)
+    rest = [one for one in chosen if _place(one) > begins]
+    page = rest[:PAGE]
+    more = "{}.{}".format(*_place(page[-1])) if len(rest) > PAGE else ""
     return Fleet(_cards(session, page, now), counts, total, len(rows), more)
 
 
-def _cards(
-    session: Session, page: Sequence[tuple[Device, DeviceLive | None, str, Standing]], now: datetime
-) -> list[Card]:
+def _place(one: _Stand) -> tuple[int, str]:
+    """Where it stands in the list. It moves with its trouble, so a page begins after a place, not after a machine."""
+    return one[3].severity, one[0].device_uuid
+
+
+def _read_place(text: str) -> tuple[int, str]:
+    """What an address names; before all machines for nothing, or for what is no place."""
+    severity, _, device_uuid = text.partition(".")
+    return (int(severity), device_uuid) if severity.isdecimal() and len(severity) <= DIGITS else (-1, "")
+
+
+def _cards(session: Session, page: Sequence[_Stand], now: datetime) -> list[Card]:
     names = [device.device_uuid for device, _, _, _ in page]
     closed = dict(
         session.execute(

@@ -1,6 +1,7 @@
 """Merchants with more machines than a list can hold: each can be chosen, and none is lost by saving a form."""
 
 import re
+from html import unescape
 
 import pytest
 from playwright.sync_api import expect
@@ -12,7 +13,7 @@ from cloud.console.machines import reading
 from cloud.console.people import readers
 from cloud.console.settings import readers as settings_readers
 from cloud.console.shell import machines
-from cloud.fleet.models import Device
+from cloud.fleet.models import Device, DeviceLive
 from tests.chromium import Pages
 from tests.cloud.console.building import OWN, Console, form_token, post
 from tests.cloud.console.made import poured
@@ -84,6 +85,29 @@ def test_in_a_fleet_longer_than_its_list_every_machine_is_counted_and_found(crow
     told = client.get("/console/machines", query_string={"q": wanted}).text
     assert re.findall(r'href="/console/machines/([^"?]+)"', told) == [BEYOND]
     assert ("1 автомат" in told, "только первые" in told) == (True, False)
+
+
+def test_a_machine_that_moves_between_two_pages_takes_nobody_along(
+    crowded: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: a page began after a machine's name, wherever it stood by then; gone from the list, it began anew."""
+    for name, value in (("MOST", 100), ("PAGE", 3)):
+        monkeypatch.setattr(reading, name, value)
+    client = crowded.client(OWNER)
+
+    def page(address: str) -> tuple[list[str], str]:
+        told = client.get(address).text
+        further = re.search(r'rel="next" href="([^"]+)"', told)
+        return re.findall(r'href="/console/machines/([^"?]+)"', told), unescape(further[1]) if further else ""
+
+    first, further = page("/console/machines")
+    assert first == ["a-0", "a-1", "a-2"]
+    sells = DeviceLive(device_uuid="a-2", online=True, session_id="s1", seen_at=crowded.world.now)
+    crowded.cloud.database.transact(lambda tx: tx.session.add(sells))
+    second, further = page(further)
+    assert second[0] == "a-3"
+    rest, _ = page(further)
+    assert sorted(second + rest) == ["a-2", "a-3", DEVICE, "m-002", BEYOND]
 
 
 @pytest.mark.parametrize("wanted", [BEYOND, "LAST", "я"])
