@@ -104,7 +104,7 @@ def _differing(
 def _named(context: RequestContext, name: str) -> str:
     """A field in words where it has any; of a loaded file the thing stands before it."""
     within, _, field = name.rpartition(" ")
-    keys = (f"settings.field.{field}", f"journal.field.{field}")
+    keys = (f"settings.field.{field}", f"settings.note.{field}", f"journal.field.{field}")
     words = next((str(context.texts(key)) for key in keys if context.texts.has(key)), field)
     return f"{within} {words}".strip()
 

@@ -17,6 +17,7 @@ from cloud.console.shell import cookies
 from cloud.console.shell.assets import FILES
 from cloud.console.shell.entrance import Entrance
 from cloud.console.shell.errors import Errors
+from cloud.console.shell.field_ids import field_id
 from cloud.console.shell.frame import Frame
 from cloud.console.shell.guard import Guard, no_zeros
 from cloud.console.shell.key_entrance import KeyEntrance
@@ -93,6 +94,7 @@ def _prepare(state: BlueprintSetupState, settings: Settings, csrf: CSRFProtect) 
         WTF_CSRF_SSL_STRICT=False,  # Sec-Fetch-Site and Origin are checked instead of the Referer
     )
     csrf.init_app(app)
+    app.add_template_global(field_id)
 
 
 def _nothing(_rest: str) -> Response:

@@ -99,6 +99,24 @@ def test_an_admin_touches_no_money_without_a_support_access(walked: Console, sec
 
 
 @each_route
+def test_a_label_finds_its_field_and_a_form_that_asks_stays_with_the_merchant(
+    walked: Console, section: Section, route: Route
+) -> None:
+    """Regressions: each drink of a menu had the first one's ids; the journal's filter led to everybody's journal."""
+    if route.method != "GET":
+        return
+    for who in (f"owner@{OWN}", "admin"):
+        client, _ = known(walked, who)
+        answer = client.get(path_of(walked, section, route), query_string={"merchant": OWN})
+        if answer.mimetype != "text/html" or answer.status_code != 200:
+            continue
+        ids = re.findall(r'\sid="([^"]+)"', answer.text)
+        assert [id for id in set(ids) if ids.count(id) > 1] == [], who
+        for form in re.findall(r'<form[^>]*method="get".*?</form>', answer.text, re.DOTALL):
+            assert 'name="merchant"' in form, who
+
+
+@each_route
 def test_nobody_is_sent_to_the_login(walked: Console, section: Section, route: Route) -> None:
     status, _, where = ask(walked, section, route, "")
 
