@@ -139,6 +139,15 @@ def test_the_same_request_id_returns_once_by_card_and_is_ignored_by_sbp(
     assert bank.bank.find(sbp).refunded > 0
 
 
+def test_a_refused_cancellation_uses_up_no_request_id(merchant: Merchant) -> None:
+    payment_id = merchant.taken()
+    again = {"PaymentId": payment_id, "ExternalRequestId": "r-1"}
+    assert merchant.call("Cancel", **again, Amount=15001)["ErrorCode"] == "8"
+    assert merchant.call("Cancel", **again, Amount=15001)["ErrorCode"] == "8"
+    assert merchant.call("Cancel", **again, Amount=5000)["NewAmount"] == 10000
+    assert merchant.call("Cancel", **again, Amount=5000)["NewAmount"] == 10000
+
+
 def test_a_question_by_get_is_not_answered(merchant: Merchant, bank: TBankSimulator) -> None:
     assert merchant.session.get(f"{bank.url}/GetState", timeout=10).status_code == 405
     assert merchant.session.post(f"{bank.url}/Nothing", timeout=10).status_code == 404
