@@ -49,12 +49,16 @@ class Mischief(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One thing told to one shop: the body is as it leaves, the object as it was then."""
+    """One thing told to one shop: the body is as it leaves, the object as it was then.
+
+    `url` is where this one goes; empty: where the shop's go.
+    """
 
     shop_id: str
     event: str
     object_id: str
     body: bytes
+    url: str = ""
 
 
 @dataclass(slots=True)
@@ -194,7 +198,7 @@ class WebhookQueue:
             return len(self._waiting)
 
     def _queue(self, notification: Notification, now: datetime, due: datetime) -> None:
-        url = self._urls.get(notification.shop_id) or self._urls.get("")
+        url = notification.url or self._urls.get(notification.shop_id) or self._urls.get("")
         if url is None:
             return
         if len(self._waiting) >= MAX_WAITING:
