@@ -72,9 +72,9 @@ class ReceiptDesk:
         """The receipt the payment or refund itself carries, how its registration stands, and when money moved."""
         if kind == "payment":
             payment = self._provider.get_payment(shop, subject_id)
-            return payment.request.receipt, payment.receipt, payment.captured_at
+            return payment.sent_receipt, payment.receipt, payment.captured_at
         refund = self._provider.get_refund(shop, subject_id)
-        receipt = refund.request.receipt or self._provider.get_payment(shop, refund.payment_id).request.receipt
+        receipt = refund.request.receipt or self._provider.get_payment(shop, refund.payment_id).sent_receipt
         return receipt, refund.receipt, refund.created_at
 
 

@@ -23,7 +23,7 @@ from simulator.yookassa.refunds import REFUND_FAILURES, Refund, RefundRequest, d
 from simulator.yookassa.shops import Shop, ShopTable
 from simulator.yookassa.state import Payment, Refused
 from simulator.yookassa.validation import (
-    capture_amount,
+    capture_request,
     check_refund_receipt,
     parse_body,
     payment_request,
@@ -89,8 +89,8 @@ class Provider:
     def capture(self, call: Call, payment_id: str) -> Payment:
         def act(now: datetime) -> str:
             payment = self._payment(call.shop, payment_id)
-            amount = capture_amount(parse_body(call.body), call.shop, payment.amount)
-            return self._books.capture(payment, amount, now).id
+            amount, receipt = capture_request(parse_body(call.body), call.shop, payment.amount)
+            return self._books.capture(payment, amount, now, receipt).id
 
         with self._opened() as now:
             return self._payment(call.shop, self._once(call, now, act))

@@ -125,6 +125,24 @@ def test_a_part_is_captured_or_returned_with_a_receipt_of_that_part_only(
     assert listed["registered_at"].endswith("+03:00")
 
 
+def test_the_receipt_of_a_captured_part_is_the_one_that_is_registered(
+    fiscal_shop: TestShop, simulator: YooKassaSimulator
+) -> None:
+    payment_id = fiscal_shop.post("/payments", COFFEE).json()["id"]
+    simulator.pay(payment_id)
+    part = {"value": "50.00", "currency": "RUB"}
+    receipt = coffee_with(amount=part)["receipt"]
+    taken = fiscal_shop.post(f"/payments/{payment_id}/capture", {"amount": part, "receipt": receipt})
+    assert (taken.status_code, taken.json()["receipt_registration"]) == (200, "pending"), taken.text
+    [listed] = fiscal_shop.get("/receipts", payment_id=payment_id).json()["items"]
+    assert listed["items"] == receipt["items"]
+    [entry] = fiscal_shop.sim("GET", "/books").json()["payments"]
+    assert entry["receipt"] == receipt
+    refund_id = fiscal_shop.refund(payment_id, "50.00").json()["id"]
+    [returned] = fiscal_shop.get("/receipts", refund_id=refund_id).json()["items"]
+    assert returned["items"] == receipt["items"], "a whole refund takes its receipt from the payment"
+
+
 def test_a_whole_refund_takes_its_receipt_from_the_payment(fiscal_shop: TestShop) -> None:
     refund = fiscal_shop.refund(captured(fiscal_shop)).json()
     assert (refund["status"], refund["receipt_registration"]) == ("succeeded", "pending")
