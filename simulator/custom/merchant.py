@@ -14,6 +14,7 @@ from simulator.shell.faults import FaultBoard
 from simulator.shell.service import break_connection, drip
 
 MAX_OFF_S = 300
+CURRENCY = "RUB"
 LIES = frozenset({Kind.UNSIGNED, Kind.WRONG_KEY, Kind.OLD_NONCE, Kind.WRONG_AMOUNT})
 """Answers that come after the act and are wrong in what they say."""
 
@@ -84,13 +85,17 @@ class Merchant:
 
     def _do(self, asked: Mapping[str, Any]) -> Payment:
         name = str(asked["payment"])
+        if asked["account"] != self.account:
+            raise Refused("wrong_account")
+        if asked.get("currency", CURRENCY) != CURRENCY:
+            raise Refused("wrong_currency")
         match asked["action"]:
             case "capture":
-                return self._books.capture(name, asked.get("amount"))
+                return self._books.capture(name, _kopecks(asked["amount"]) if "amount" in asked else None)
             case "cancel":
                 return self._books.cancel(name)
             case "refund":
-                return self._books.refund(name, str(asked["key"]), int(asked["amount"]))
+                return self._books.refund(name, str(asked["key"]), _kopecks(asked.get("amount")))
         raise Refused("unknown_action")
 
     def _arrived(self) -> Payment:
@@ -101,6 +106,8 @@ class Merchant:
             told["payment"], told["order"], int(told["amount"]), told["currency"], told["capture"] == "later",
             told["description"], told["return_url"],
         )  # fmt: skip
+        if payment.amount <= 0 or payment.currency != CURRENCY:
+            raise ValueError("no money of ours")
         if self._books.clock().timestamp() > payment.pay_until:
             raise Refused("too_late")
         return self._books.arrive(payment)
@@ -149,3 +156,10 @@ class Merchant:
     def _signed(self, told: Mapping[str, object], status: int, secret: str = "") -> Response:
         body = json.dumps(envelope(secret or self.secret, "answer", told), ensure_ascii=False)
         return Response(body, status, mimetype="application/json")
+
+
+def _kopecks(value: object) -> int:
+    """A whole number of JSON; raises `Refused`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Refused("wrong_amount")
+    return value

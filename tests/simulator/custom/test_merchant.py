@@ -57,7 +57,7 @@ def ask(merchant: CustomSimulator, payment: str = NAME, off_s: int = 0, secret: 
 
 
 def act(merchant: CustomSimulator, action: str, key: str = "k-1", **more: Any) -> requests.Response:
-    told = {"account": ACCOUNT, "action": action, "payment": NAME, "key": key} | more
+    told = {"account": ACCOUNT, "action": action, "payment": NAME, "key": key, "currency": "RUB"} | more
     return requests.post(f"{merchant.address}/action", json=envelope(SECRET, "action", told), timeout=10)
 
 
@@ -89,6 +89,46 @@ def test_the_same_key_is_the_same_act(merchant: CustomSimulator) -> None:
     assert merchant.books.find(NAME).refunded == 17900
     refused = act(merchant, "refund", "k-2", amount=1)
     assert (refused.status_code, said(refused)["error"]) == (409, "too_much")
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        ({"amount": 17901}, "too_much"),
+        *[({"amount": wrong}, "wrong_amount") for wrong in (-100, 0, "100", True, 1.5, None)],
+        ({"amount": 100, "currency": "USD"}, "wrong_currency"),
+        ({"amount": 100, "account": "south-coffee"}, "wrong_account"),
+    ],
+    ids=str,
+)
+def test_a_return_that_does_not_fit_moves_nothing(merchant: CustomSimulator, more: dict[str, Any], error: str) -> None:
+    paid(merchant, capture="now")
+    refused = act(merchant, "refund", **more)
+    assert (refused.status_code, said(refused)) == (409, {"account": ACCOUNT, "key": "k-1", "error": error})
+    assert merchant.books.find(NAME).refunds == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [({"amount": 17901}, "too_much"), ({"amount": 0}, "wrong_amount"), ({"currency": "USD"}, "wrong_currency")],
+    ids=str,
+)
+def test_no_more_is_taken_than_is_held(merchant: CustomSimulator, more: dict[str, Any], error: str) -> None:
+    paid(merchant)
+    assert said(act(merchant, "capture", **more))["error"] == error
+    assert merchant.books.find(NAME).status is Status.HELD
+
+
+@pytest.mark.parametrize("wrong", [{"amount": "-1"}, {"amount": "0"}, {"currency": "USD"}], ids=str)
+def test_a_link_of_no_money_or_another_currency_is_refused(merchant: CustomSimulator, wrong: dict[str, str]) -> None:
+    assert requests.get(link(merchant, **wrong), timeout=10).status_code == 403
+    assert merchant.books.all() == []
+
+
+def test_people_return_no_negative_sums(merchant: CustomSimulator) -> None:
+    paid(merchant, capture="now")
+    body: dict[str, Any] = {"id": "anna", "amount": -100}
+    assert requests.post(f"{merchant.address}/sim/refund/{NAME}", json=body, timeout=10).status_code == 409
 
 
 def test_what_is_not_signed_with_the_agreed_key_is_refused(merchant: CustomSimulator) -> None:
