@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 import requests
 
 from simulator.custom.signing import envelope
@@ -15,12 +16,13 @@ from simulator.custom.signing import envelope
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 1000
+MAX_COPIES = 20
+MAX_LATE_S = 86_400
 RETRY_S = 1.0
 TIMEOUT_S = 10.0
 
 
-@dataclass(frozen=True)
-class Mischief:
+class Mischief(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """silent: none leaves. copies: each is sent so often more, as it was. wrong_key: signed with another key.
     late_s: its `time` is so old. reorder: the newest leaves first.
     """
@@ -30,6 +32,12 @@ class Mischief:
     wrong_key: bool = False
     late_s: int = 0
     reorder: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.copies <= MAX_COPIES:
+            raise ValueError(f"copies is from 0 to {MAX_COPIES}")
+        if abs(self.late_s) > MAX_LATE_S:
+            raise ValueError("late_s is at most a day")
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,9 @@ class Callbacks:
             status = self._session.post(self.url, json=body, timeout=TIMEOUT_S, allow_redirects=False).status_code
         except requests.RequestException as error:
             log.warning("callback not delivered: %s", type(error).__name__)
+            status = 0
+        except Exception:  # an address of no host, say: no answer either, and others wait
+            log.exception("a callback could not be sent")
             status = 0
         self.sent.append(Sent(body, status))
         return status

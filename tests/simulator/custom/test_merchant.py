@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -213,6 +214,39 @@ def test_callbacks_are_repeated_signed_anew_until_they_are_taken() -> None:
         requests.put(f"{merchant.address}/sim/callbacks", json={"silent": True}, timeout=10)
         assert merchant.callbacks.mischief == Mischief(silent=True)
     server.close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"copies": "x"}, {"copies": -1}, {"copies": 21}, {"late_s": 10**9}, {"silent": 1}, {"colour": "red"}],
+    ids=str,
+)
+def test_mischief_nobody_can_do_is_refused(merchant: CustomSimulator, wrong: dict[str, Any]) -> None:
+    assert requests.put(f"{merchant.address}/sim/callbacks", json=wrong, timeout=10).status_code == 400
+    assert merchant.callbacks.mischief == Mischief()
+
+
+@pytest.mark.parametrize(
+    "body", [{"id": "anna", "amount": "all"}, {"id": "anna"}, {"id": 1, "amount": 100}, []], ids=str
+)
+def test_an_act_nobody_can_do_is_refused(merchant: CustomSimulator, body: Any) -> None:
+    paid(merchant, capture="now")
+    assert requests.post(f"{merchant.address}/sim/refund/{NAME}", json=body, timeout=10).status_code == 400
+    form = requests.post(f"{merchant.address}/sim/refund/{NAME}", data='{"id": "a", "amount": 1}', timeout=10)
+    assert form.status_code == 400, "a form of a web page is no act"
+
+
+def test_a_callback_that_cannot_be_sent_stops_no_other() -> None:
+    until = int(datetime.now(UTC).timestamp()) + 60
+    with CustomSimulator(ACCOUNT, SECRET, "http://a..b/cb") as merchant:
+
+        def is_tried(name: str) -> bool:
+            return any(name in one.body["payload"] for one in list(merchant.callbacks.sent))
+
+        for name in (f"p3.{until}", f"p4.{until}"):
+            paid(merchant, payment=name)
+            wait_until(partial(is_tried, name), what="the callback to be tried")
+        assert {one.status for one in merchant.callbacks.sent} == {0}
 
 
 def test_the_command_runs_until_it_is_told_to_stop() -> None:
