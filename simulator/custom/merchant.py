@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from protocol import json_text
 from simulator.custom.books import Books, Payment, Refused
 from simulator.custom.faults import Fault, Kind, Where
 from simulator.custom.signing import NotSigned, envelope, open_envelope, open_query
@@ -15,6 +16,7 @@ from simulator.shell.service import break_connection, drip
 
 MAX_OFF_S = 300
 CURRENCY = "RUB"
+ORDER_FIELDS = frozenset({"account", "action", "payment", "key"})
 LIES = frozenset({Kind.UNSIGNED, Kind.WRONG_KEY, Kind.OLD_NONCE, Kind.WRONG_AMOUNT})
 """Answers that come after the act and are wrong in what they say."""
 
@@ -63,7 +65,7 @@ class Merchant:
         """How a payment stands; with none named, whether we understand each other."""
         try:
             asked = open_query(self.secret, "status", request.query_string.decode("ascii"))
-            off_s = abs(self._books.clock().timestamp() - int(asked["time"]))
+            off_s = abs(int(self._books.clock().timestamp()) - int(asked["time"]))
         except (NotSigned, KeyError, ValueError):
             return Response("wrong signature", 403)
         if asked["account"] != self.account or off_s > MAX_OFF_S:
@@ -81,7 +83,12 @@ class Merchant:
             asked = open_envelope(self.secret, "action", request.get_data())
         except NotSigned:
             return Response("wrong signature", 403)
-        return self._answer(Where.ACTION, {"key": asked["key"]}, lambda: self._do(asked).told(self.account))
+        except json_text.NotJson:
+            asked = {}
+        mark = {"key": asked["key"]} if "key" in asked else {}
+        if not asked.keys() >= ORDER_FIELDS:
+            return self._signed({"account": self.account, "error": "unreadable", **mark}, 400)
+        return self._answer(Where.ACTION, mark, lambda: self._do(asked).told(self.account))
 
     def _do(self, asked: Mapping[str, Any]) -> Payment:
         name = str(asked["payment"])

@@ -142,6 +142,44 @@ def test_what_is_not_signed_with_the_agreed_key_is_refused(merchant: CustomSimul
     assert merchant.books.find(NAME).status is Status.HELD
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"payload": "{}", "signature": "подпись"},
+        {"payload": "{}", "signature": "\ud800"},
+        {"payload": "\ud800", "signature": "0" * 64},
+        {"payload": "{}"},
+        [],
+    ],
+    ids=str,
+)
+def test_an_envelope_nobody_could_have_signed_is_refused(merchant: CustomSimulator, body: Any) -> None:
+    assert requests.post(f"{merchant.address}/action", json=body, timeout=10).status_code == 403
+    assert requests.get(f"{merchant.address}/status?account=x&signature=%FF", timeout=10).status_code == 403
+    assert requests.get(f"{merchant.address}/status?account=x&signature=п".encode(), timeout=10).status_code == 403
+
+
+@pytest.mark.parametrize("missing", ["account", "action", "payment", "key"])
+def test_an_order_that_leaves_something_out_is_refused_and_signed(merchant: CustomSimulator, missing: str) -> None:
+    paid(merchant)
+    told = {"account": ACCOUNT, "action": "cancel", "payment": NAME, "key": "k-1"}
+    del told[missing]
+    answer = requests.post(f"{merchant.address}/action", json=envelope(SECRET, "action", told), timeout=10)
+    assert (answer.status_code, said(answer)["error"]) == (400, "unreadable")
+    assert merchant.books.find(NAME).status is Status.HELD
+
+
+@pytest.mark.parametrize("payload", ["[]", "cancel", ""])
+def test_a_signed_order_that_is_no_object_is_refused(merchant: CustomSimulator, payload: str) -> None:
+    body = {"payload": payload, "signature": sign(SECRET, "action", payload)}
+    answer = requests.post(f"{merchant.address}/action", json=body, timeout=10)
+    assert (answer.status_code, said(answer)) == (400, {"account": ACCOUNT, "error": "unreadable"})
+
+
+def test_a_question_from_no_time_is_refused(merchant: CustomSimulator) -> None:
+    assert ask(merchant, off_s=10**400).status_code == 403
+
+
 def test_a_payment_nobody_came_with_is_unknown(merchant: CustomSimulator) -> None:
     answer = ask(merchant)
     assert (answer.status_code, said(answer)["error"]) == (404, "unknown_payment")
