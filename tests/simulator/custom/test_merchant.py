@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
@@ -285,6 +286,27 @@ def test_a_callback_that_cannot_be_sent_stops_no_other() -> None:
             paid(merchant, payment=name)
             wait_until(partial(is_tried, name), what="the callback to be tried")
         assert {one.status for one in merchant.callbacks.sent} == {0}
+
+
+def test_a_callback_is_repeated_for_a_day_at_growing_intervals(clock: Clock) -> None:
+    tried: list[datetime] = []
+
+    def refuse(body: dict[str, str]) -> int:
+        tried.append(clock.now)
+        return 503
+
+    merchant = CustomSimulator(ACCOUNT, SECRET, "http://127.0.0.1:1/cb", sends=False, clock=clock)
+    merchant.callbacks.post = refuse  # type: ignore[method-assign]  # the wire, without its port
+    merchant.callbacks.tell({"payment": NAME})
+    wake = merchant.callbacks.step(clock.now)
+    assert merchant.callbacks.step(clock.now) == wake, "nothing is due before its time"
+    while wake is not None:
+        clock.now = wake
+        wake = merchant.callbacks.step(wake)
+    waits = [(later - earlier).total_seconds() for earlier, later in pairwise(tried)]
+    assert waits == [2.0**n for n in range(16)]
+    assert tried[-1] - START < timedelta(days=1)
+    merchant.close()
 
 
 def test_the_command_runs_until_it_is_told_to_stop() -> None:
