@@ -42,6 +42,13 @@ def test_an_unknown_terminal_is_refused(merchant: Merchant) -> None:
     assert merchant.call("Init", **ORDER)["ErrorCode"] == "501"
 
 
+@pytest.mark.parametrize("name", ["OrderId", "Description", "Token"])
+def test_what_no_text_can_carry_is_signed_by_nobody(merchant: Merchant, name: str) -> None:
+    message = {"TerminalKey": merchant.key, "Token": "0" * 64, **ORDER} | {name: "\ud800"}
+    answer = merchant.raw("Init", json.dumps(message).encode())
+    assert (answer.status_code, answer.json()["ErrorCode"]) == (200, "204")
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"null"])
 def test_what_is_no_request_is_refused_politely(merchant: Merchant, body: bytes) -> None:
     answer = merchant.raw("Init", body)
@@ -57,6 +64,7 @@ def test_what_is_no_request_is_refused_politely(merchant: Merchant, body: bytes)
         {"DATA": {"k": "v" * 101}}, {"DATA": {"k": 1}}, {"DATA": {str(n): "v" for n in range(21)}}, {"DATA": []},
         {"RedirectDueDate": "soon"}, {"RedirectDueDate": (START + timedelta(seconds=30)).isoformat()},
         {"RedirectDueDate": (START + timedelta(days=91)).isoformat()},
+        {"RedirectDueDate": "0001-01-01T00:00:00+14:00"}, {"RedirectDueDate": "9999-12-31T23:59:59-14:00"},
     ],
     ids=str,
 )  # fmt: skip
