@@ -45,6 +45,8 @@ class Mischief(msgspec.Struct, forbid_unknown_fields=True):
             raise ValueError(f"copies is from 0 to {MAX_COPIES}, fail_first not negative")
         if not (0 <= self.delay <= MAX_DELAY and 0 <= self.reorder <= MAX_DELAY):
             raise ValueError("delays are from 0 to a day")
+        if self.forwarded_for is not None and not _is_header_value(self.forwarded_for):
+            raise ValueError("forwarded_for is what a header can carry: Latin-1, in one line")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,3 +211,11 @@ class WebhookQueue:
     def _push(self, delivery: Delivery) -> None:
         heapq.heappush(self._waiting, (delivery.due, next(self._order), delivery))
         self._ring()
+
+
+def _is_header_value(text: str) -> bool:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return text.isprintable() and not text[:1].isspace()
