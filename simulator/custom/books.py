@@ -120,12 +120,13 @@ class Books:
             return self._put(replace(self._expect(name, Status.PENDING), status=Status.CANCELED, reason="declined"))
 
     def capture(self, name: str, amount: int | None = None) -> Payment:
-        """Take what is held."""
+        """Take what is held, or `amount` of it."""
         with self._lock:
             payment = self._expect(name, Status.HELD, Status.SUCCEEDED)
             if payment.status is Status.SUCCEEDED:
                 return payment
-            return self._put(replace(payment, status=Status.SUCCEEDED, captured=amount or payment.amount))
+            taken = payment.amount if amount is None else _some(amount, payment.amount)
+            return self._put(replace(payment, status=Status.SUCCEEDED, captured=taken))
 
     def cancel(self, name: str) -> Payment:
         """Let a hold go."""
@@ -141,12 +142,9 @@ class Books:
             payment = self._expect(name, Status.SUCCEEDED)
             if any(refund.id == key for refund in payment.refunds):
                 return payment
-            if (
-                sum(refund.amount for refund in payment.refunds if refund.status != "canceled") + amount
-                > payment.captured
-            ):
-                raise Refused("too_much")
-            refund = Refund(key, amount, "pending" if self.slow_refunds else "succeeded")
+            gone = sum(refund.amount for refund in payment.refunds if refund.status != "canceled")
+            status = "pending" if self.slow_refunds else "succeeded"
+            refund = Refund(key, _some(amount, payment.captured - gone), status)
             return self._put(replace(payment, refunds=(*payment.refunds, refund)))
 
     def finish_refunds(self, name: str, status: str = "succeeded") -> Payment:
@@ -167,3 +165,12 @@ class Books:
         self._payments[payment.name] = payment
         self.changed(payment)
         return payment
+
+
+def _some(amount: int, most: int) -> int:
+    """Kopecks that can move out of `most`; raises `Refused`."""
+    if amount <= 0:
+        raise Refused("wrong_amount")
+    if amount > most:
+        raise Refused("too_much")
+    return amount

@@ -1,16 +1,33 @@
 """The merchant's cabinet for tests and demos, under /sim: the books, the buyer's part, people's returns, faults."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Literal
 
-from flask import Blueprint, Response, abort, jsonify, request
+import msgspec
+from flask import Blueprint, Response, abort, jsonify
 
-from protocol import json_text
 from simulator.custom.books import Books, Payment, Refused
 from simulator.custom.callbacks import Callbacks, Mischief
 from simulator.custom.faults import Fault
-from simulator.shell.control import Route, control_api, fault_routes
+from simulator.shell.control import Route, answer, body, control_api, fault_routes
 from simulator.shell.faults import FaultBoard
+
+
+class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """The address says it all."""
+
+
+class Return(msgspec.Struct, forbid_unknown_fields=True):
+    """A person returns `amount` kopecks; `id` names the return."""
+
+    id: str
+    amount: int
+
+
+class Decision(msgspec.Struct, forbid_unknown_fields=True):
+    """How the returns under way end."""
+
+    status: Literal["succeeded", "canceled"] = "succeeded"
 
 
 class Control:
@@ -28,7 +45,7 @@ class Control:
             *fault_routes(self._faults, Fault),
             ("PUT", "/callbacks", self.mischief),
         ]
-        return control_api(routes, {Refused: 409, TypeError: 400, KeyError: 400})
+        return control_api(routes, {Refused: 409})
 
     def books(self) -> Response:
         """Every payment as it stands."""
@@ -36,31 +53,26 @@ class Control:
 
     def act(self, act: str, name: str) -> Response:
         """The buyer pays or is declined; a person returns money or a bank decides on a return."""
-        body = _body()
         match act:
             case "pay":
+                body(Nothing)
                 payment = self._books.pay(name)
             case "decline":
+                body(Nothing)
                 payment = self._books.decline(name)
             case "refund":
-                payment = self._books.refund(name, str(body["id"]), int(body["amount"]))
+                wanted = body(Return)
+                payment = self._books.refund(name, wanted.id, wanted.amount)
             case "finish-refunds":
-                payment = self._books.finish_refunds(name, str(body.get("status", "succeeded")))
+                payment = self._books.finish_refunds(name, body(Decision).status)
             case _:
                 abort(404, "no such act")
         return jsonify(_shown(payment))
 
     def mischief(self) -> Response:
         """What becomes of callbacks from now on."""
-        self._callbacks.mischief = Mischief(**_body())
-        return jsonify(asdict(self._callbacks.mischief))
-
-
-def _body() -> dict[str, Any]:
-    told = json_text.loads(request.get_data() or b"{}")
-    if not isinstance(told, dict):
-        raise ValueError("an object is wanted")
-    return told
+        self._callbacks.mischief = body(Mischief)
+        return answer(self._callbacks.mischief)
 
 
 def _shown(payment: Payment) -> dict[str, object]:

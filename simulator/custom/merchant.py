@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from protocol import json_text
 from simulator.custom.books import Books, Payment, Refused
 from simulator.custom.faults import Fault, Kind, Where
 from simulator.custom.signing import NotSigned, envelope, open_envelope, open_query
@@ -14,6 +15,8 @@ from simulator.shell.faults import FaultBoard
 from simulator.shell.service import break_connection, drip
 
 MAX_OFF_S = 300
+CURRENCY = "RUB"
+ORDER_FIELDS = frozenset({"account", "action", "payment", "key"})
 LIES = frozenset({Kind.UNSIGNED, Kind.WRONG_KEY, Kind.OLD_NONCE, Kind.WRONG_AMOUNT})
 """Answers that come after the act and are wrong in what they say."""
 
@@ -62,7 +65,7 @@ class Merchant:
         """How a payment stands; with none named, whether we understand each other."""
         try:
             asked = open_query(self.secret, "status", request.query_string.decode("ascii"))
-            off_s = abs(self._books.clock().timestamp() - int(asked["time"]))
+            off_s = abs(int(self._books.clock().timestamp()) - int(asked["time"]))
         except (NotSigned, KeyError, ValueError):
             return Response("wrong signature", 403)
         if asked["account"] != self.account or off_s > MAX_OFF_S:
@@ -80,17 +83,26 @@ class Merchant:
             asked = open_envelope(self.secret, "action", request.get_data())
         except NotSigned:
             return Response("wrong signature", 403)
-        return self._answer(Where.ACTION, {"key": asked["key"]}, lambda: self._do(asked).told(self.account))
+        except json_text.NotJson:
+            asked = {}
+        mark = {"key": asked["key"]} if "key" in asked else {}
+        if not asked.keys() >= ORDER_FIELDS:
+            return self._signed({"account": self.account, "error": "unreadable", **mark}, 400)
+        return self._answer(Where.ACTION, mark, lambda: self._do(asked).told(self.account))
 
     def _do(self, asked: Mapping[str, Any]) -> Payment:
         name = str(asked["payment"])
+        if asked["account"] != self.account:
+            raise Refused("wrong_account")
+        if asked.get("currency", CURRENCY) != CURRENCY:
+            raise Refused("wrong_currency")
         match asked["action"]:
             case "capture":
-                return self._books.capture(name, asked.get("amount"))
+                return self._books.capture(name, _kopecks(asked["amount"]) if "amount" in asked else None)
             case "cancel":
                 return self._books.cancel(name)
             case "refund":
-                return self._books.refund(name, str(asked["key"]), int(asked["amount"]))
+                return self._books.refund(name, str(asked["key"]), _kopecks(asked.get("amount")))
         raise Refused("unknown_action")
 
     def _arrived(self) -> Payment:
@@ -101,6 +113,8 @@ class Merchant:
             told["payment"], told["order"], int(told["amount"]), told["currency"], told["capture"] == "later",
             told["description"], told["return_url"],
         )  # fmt: skip
+        if payment.amount <= 0 or payment.currency != CURRENCY:
+            raise ValueError("no money of ours")
         if self._books.clock().timestamp() > payment.pay_until:
             raise Refused("too_late")
         return self._books.arrive(payment)
@@ -149,3 +163,10 @@ class Merchant:
     def _signed(self, told: Mapping[str, object], status: int, secret: str = "") -> Response:
         body = json.dumps(envelope(secret or self.secret, "answer", told), ensure_ascii=False)
         return Response(body, status, mimetype="application/json")
+
+
+def _kopecks(value: object) -> int:
+    """A whole number of JSON; raises `Refused`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Refused("wrong_amount")
+    return value

@@ -25,13 +25,13 @@ def envelope(secret: str, purpose: str, told: Mapping[str, object]) -> dict[str,
 
 
 def open_envelope(secret: str, purpose: str, body: bytes) -> dict[str, object]:
-    """What was told. Raises `NotSigned`."""
+    """What was told. Raises `NotSigned`, and `NotJson` when what was signed is no object."""
     try:
         envelope = json_text.decode(body, dict[str, object])
         payload, signature = str(envelope["payload"]), str(envelope["signature"])
     except (json_text.NotJson, KeyError):
         raise NotSigned("no envelope") from None
-    if not hmac.compare_digest(sign(secret, purpose, payload), signature):
+    if not _is_same(sign(secret, purpose, payload), signature):
         raise NotSigned("the signature does not fit")
     return json_text.decode(payload, dict[str, object])
 
@@ -39,6 +39,11 @@ def open_envelope(secret: str, purpose: str, body: bytes) -> dict[str, object]:
 def open_query(secret: str, purpose: str, query: str) -> dict[str, str]:
     """The parameters of a signed query string. Raises `NotSigned`."""
     signed, _, signature = query.rpartition("&signature=")
-    if not hmac.compare_digest(sign(secret, purpose, signed), signature):
+    if not _is_same(sign(secret, purpose, signed), signature):
         raise NotSigned("the signature does not fit")
     return {name: values[-1] for name, values in parse_qs(signed, keep_blank_values=True).items()}
+
+
+def _is_same(ours: str, theirs: str) -> bool:
+    """In constant time. As bytes: of texts only ASCII can be compared so."""
+    return hmac.compare_digest(ours.encode(), theirs.encode())

@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything the command takes; the help ends with every fault switch."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _HOW_TO_SET + _list_of_switches()
-    parser.add_argument("--tty", type=Path, metavar="SYMLINK", help="the name an agent opens (./var/machine.tty)")
+    parser.add_argument(
+        "--tty", type=Path, metavar="SYMLINK", help="the name an agent opens: free, or a symlink (./var/machine.tty)"
+    )
     parser.add_argument("--tcp", type=int, metavar="PORT", help="a port of 127.0.0.1 in place of a pty, 0 for any")
     parser.add_argument("--http", type=int, default=0, metavar="PORT", help="of the front panel, 0 for any")
     parser.add_argument("--device-uuid", default="m-001", help="the machine's name in its QR codes (m-001)")

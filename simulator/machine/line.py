@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import pty
+import secrets
 import select
 import socket
 import threading
@@ -40,9 +41,14 @@ class Port(Protocol):
 
 
 class PtyPort:
-    """A pty whose name is kept in a symlink. Unplugging hangs it up; plugging in again makes another one."""
+    """A pty whose name is kept in a symlink. Unplugging hangs it up; plugging in again makes another one.
+
+    ValueError when something stands under the symlink's name that is none: it is not ours to replace.
+    """
 
     def __init__(self, link: Path) -> None:
+        if os.path.lexists(link) and not link.is_symlink():
+            raise ValueError(f"{link} is there and is no symlink: give a name that is free")
         self._link = link
         self._pair: tuple[int, int] | None = None
         self._spare: tuple[int, int] | None = None
@@ -90,8 +96,10 @@ class PtyPort:
 
     def _show(self, name: str) -> None:
         self._link.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._link.with_name(self._link.name + ".new")
-        beside.unlink(missing_ok=True)
+        if not self._link.is_symlink():
+            self._link.symlink_to(name)  # fails where anything has come to stand meanwhile
+            return
+        beside = self._link.with_name(f".tty-{secrets.token_hex(8)}")
         beside.symlink_to(name)
         os.replace(beside, self._link)
 

@@ -38,7 +38,8 @@ class _QuietHandler(WSGIRequestHandler):
 class MachineSimulator:
     """`with MachineSimulator(tty=path) as machine:` ... `machine.tty` is what an agent opens, `machine.url` the panel.
 
-    Give `tty` (a symlink to be) or `tcp` (a port of 127.0.0.1, 0 for any). `http=None` leaves the panel out.
+    Give `tty` (a symlink to be, ValueError when another thing has that name) or `tcp` (a port of 127.0.0.1, 0 for any).
+    `http=None` leaves the panel out.
     `memory` is a file that lets a killed simulator come back with what it knew. `on_repair`: see `panel.create_app`.
     """
 
@@ -61,6 +62,7 @@ class MachineSimulator:
     ) -> None:
         if (tty is None) == (tcp is None):
             raise ValueError("a machine has one line: give tty or tcp")
+        self._port = PtyPort(tty) if tty else TcpPort(tcp or 0)
         random = Random(seed)  # noqa: S311 - a fault that struck by chance must strike again from its seed
         self._faults = Faults(random)
         machine = CoffeeMachine(
@@ -73,7 +75,6 @@ class MachineSimulator:
         for name, setting in (faults or {}).items():
             self.controls.switch_on(name, setting)
         self._tty = tty
-        self._port = PtyPort(tty) if tty else TcpPort(tcp or 0)
         self._line = Line(self._port, self.controls.turn, self.controls.is_plugged)
         self._home_url = home_url
         self._on_repair = on_repair

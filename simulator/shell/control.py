@@ -6,6 +6,7 @@ No part of any real API. Bodies are JSON (so no web page can post a form here); 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -33,6 +34,10 @@ class Target(msgspec.Struct, forbid_unknown_fields=True):
 
     url: str | None
     shop: str = ""
+
+    def __post_init__(self) -> None:
+        if self.url is not None:
+            _check_address(self.url)
 
 
 def control_api(routes: Iterable[Route], errors: Mapping[type[Exception], int]) -> Blueprint:
@@ -121,6 +126,16 @@ def webhook_routes(queue: WebhookQueue) -> list[Route]:
         return look()
 
     return [("GET", "/webhooks", look), ("PUT", "/webhooks", mischief), ("PUT", "/webhooks/target", aim)]
+
+
+def _check_address(url: str) -> None:
+    """Raise ValueError for what nobody can be reached under."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or " " in url or not url.isprintable():
+        raise ValueError("url is an address like http://127.0.0.1:8080/path, or null")
+    parts.hostname.encode("idna")  # a name that no resolver takes is a ValueError, a port that is none too
+    if parts.port == 0:
+        raise ValueError("nobody listens on port 0")
 
 
 def _refusing(status: int) -> Callable[[Exception], Response]:

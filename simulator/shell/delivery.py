@@ -81,6 +81,9 @@ class WebhookSender:
             return self._post(delivery.url, delivery.notification.body, headers)
         except requests.RequestException as error:
             return type(error).__name__
+        except Exception as error:  # an address of no host, say: this try has failed, and is told and repeated
+            log.exception("a notification could not be sent")
+            return type(error).__name__
 
 
 class SenderThreads:

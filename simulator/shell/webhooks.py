@@ -45,16 +45,22 @@ class Mischief(msgspec.Struct, forbid_unknown_fields=True):
             raise ValueError(f"copies is from 0 to {MAX_COPIES}, fail_first not negative")
         if not (0 <= self.delay <= MAX_DELAY and 0 <= self.reorder <= MAX_DELAY):
             raise ValueError("delays are from 0 to a day")
+        if self.forwarded_for is not None and not _is_header_value(self.forwarded_for):
+            raise ValueError("forwarded_for is what a header can carry: Latin-1, in one line")
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One thing told to one shop: the body is as it leaves, the object as it was then."""
+    """One thing told to one shop: the body is as it leaves, the object as it was then.
+
+    `url` is where this one goes; empty: where the shop's go.
+    """
 
     shop_id: str
     event: str
     object_id: str
     body: bytes
+    url: str = ""
 
 
 @dataclass(slots=True)
@@ -194,7 +200,7 @@ class WebhookQueue:
             return len(self._waiting)
 
     def _queue(self, notification: Notification, now: datetime, due: datetime) -> None:
-        url = self._urls.get(notification.shop_id) or self._urls.get("")
+        url = notification.url or self._urls.get(notification.shop_id) or self._urls.get("")
         if url is None:
             return
         if len(self._waiting) >= MAX_WAITING:
@@ -205,3 +211,11 @@ class WebhookQueue:
     def _push(self, delivery: Delivery) -> None:
         heapq.heappush(self._waiting, (delivery.due, next(self._order), delivery))
         self._ring()
+
+
+def _is_header_value(text: str) -> bool:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return text.isprintable() and not text[:1].isspace()

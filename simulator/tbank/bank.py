@@ -132,7 +132,10 @@ class Bank:
             before = self._payment(terminal, payment_id)
             if request_id and before.method != SBP and self._books.is_repeat(payment_id, request_id):
                 return before, before
-            return before, self._cancel(before, amount, now, "merchant")
+            after = self._cancel(before, amount, now, "merchant")
+            if request_id:  # not of a refused one: nothing was done that a repeat could do twice
+                self._books.remember_cancel(payment_id, request_id)
+            return before, after
 
     # The buyer, and people in the merchant's cabinet
 

@@ -58,10 +58,12 @@ class Books:
         return payment
 
     def is_repeat(self, payment_id: str, request_id: str) -> bool:
-        """Whether a cancellation with this ExternalRequestId was taken before; from now on it was."""
-        known = request_id in self._cancels[payment_id]
+        """Whether a cancellation with this ExternalRequestId was done before."""
+        return request_id in self._cancels.get(payment_id, ())
+
+    def remember_cancel(self, payment_id: str, request_id: str) -> None:
+        """A cancellation with this ExternalRequestId was done: it is not done again."""
         self._cancels[payment_id].add(request_id)
-        return known
 
     @property
     def next_due(self) -> datetime | None:

@@ -117,7 +117,8 @@ class Control:
         payment = self._bank.find(wanted.payment_id)
         password = wanted.password or self._terminals[payment.terminal].password
         lying = forged(payment, wanted.claims, password)
-        self._queue.inject(Notification(payment.terminal, "forged", payment.id, lying), self._clock())
+        told = Notification(payment.terminal, "forged", payment.id, lying, payment.notification_url)
+        self._queue.inject(told, self._clock())
         return answer({"queued": 1})
 
 

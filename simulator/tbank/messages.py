@@ -142,7 +142,7 @@ def _pay_until(message: Mapping[str, object], now: datetime) -> datetime | None:
         return None
     try:
         until = datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):  # the year before 1, or after 9999, in UTC
         raise Wrong(WRONG_PARAMETERS, "RedirectDueDate") from None
     if not 60 <= (until - now).total_seconds() <= MAX_LINK_DAYS * 86400:
         raise Wrong(WRONG_PARAMETERS, "RedirectDueDate")

@@ -83,9 +83,8 @@ class TBankSimulator(NotifyingService):
     def _tell(self, payment: Payment, now: datetime) -> None:
         password = self._terminals[payment.terminal].password
         body = msgspec.json.encode(notification(payment, password, self.bank.behaviour.numbers))
-        if payment.notification_url:
-            self.webhooks.aim(payment.notification_url, payment.terminal)
-        self.webhooks.tell(Notification(payment.terminal, str(payment.status), payment.id, body), now)
+        told = Notification(payment.terminal, str(payment.status), payment.id, body, payment.notification_url)
+        self.webhooks.tell(told, now)
 
 
 def _http_error(error: HTTPException) -> Response:

@@ -9,8 +9,7 @@ from simulator.shell.faults import FaultBoard
 from simulator.shell.service import break_connection, drip
 from simulator.yookassa import problems
 from simulator.yookassa.faults import Endpoint, Fault, FaultKind
-from simulator.yookassa.fiscal import ReceiptDesk
-from simulator.yookassa.objects import Artist, Json, list_object, me_object, refund_object
+from simulator.yookassa.objects import Artist, Json, list_object, me_object, receipt_object, refund_object
 from simulator.yookassa.problems import Problem, Rejected
 from simulator.yookassa.provider import Call, Provider
 from simulator.yookassa.shops import Shop, ShopTable
@@ -29,7 +28,6 @@ class Api:
         self._provider = provider
         self._artist = artist
         self._faults = faults
-        self._receipts = ReceiptDesk(provider)
 
     def blueprint(self) -> Blueprint:
         blueprint = Blueprint("api", __name__, url_prefix="/v3")
@@ -80,10 +78,11 @@ class Api:
         return me_object(shop)
 
     def create_receipt(self, shop: Shop) -> Json:
-        return self._receipts.create(_call(shop))
+        return receipt_object(self._provider.create_receipt(_call(shop)))
 
     def list_receipts(self, shop: Shop) -> Json:
-        return self._receipts.list(shop, request.args)
+        page = self._provider.list_receipts(shop, request.args)
+        return list_object([receipt_object(receipt) for receipt in page.items], page.next_cursor)
 
     def _served(self, endpoint: Endpoint, view: View) -> Callable[..., Response]:
         def serve(**names: str) -> Response:

@@ -5,7 +5,7 @@ Pure but for its own memory: `now` and ids are given. Keeps a bounded number of 
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
@@ -102,8 +102,10 @@ class Books:
         declined = decline(payment, instrument, why, final=final)
         return self._write(declined, now, f"declined: {why.reason}")
 
-    def capture(self, payment: Payment, amount: int | None, now: datetime) -> Payment:
-        captured = capture(payment, amount, now)
+    def capture(
+        self, payment: Payment, amount: int | None, now: datetime, receipt: Mapping[str, object] | None = None
+    ) -> Payment:
+        captured = capture(payment, amount, now, receipt)
         what = f"captured {value_text(captured.captured)}, released {value_text(captured.released)}"
         return self._write(captured, now, what)
 

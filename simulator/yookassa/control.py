@@ -168,7 +168,7 @@ class Control:
             "kopecks": money,
             "history": history,
             "object": self._artist.payment(payment),
-        } | _receipt_of(payment.request.receipt)
+        } | _receipt_of(payment.sent_receipt)
 
 
 def _receipt_of(receipt: Receipt | None) -> Json:

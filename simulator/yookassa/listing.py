@@ -1,4 +1,4 @@
-"""The list queries of payments and refunds: filters, a page limit and a cursor, newest first."""
+"""The list queries of payments, refunds and receipts: filters, a page limit and a cursor, newest first."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from operator import ge, gt, le, lt
 from typing import Generic, TypeVar
 
 from simulator.yookassa import problems
+from simulator.yookassa.fiscal import FiscalReceipt
 from simulator.yookassa.problems import Rejected
 from simulator.yookassa.refunds import Refund
 from simulator.yookassa.state import Payment, Status
@@ -15,7 +16,7 @@ DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
 COMPARISONS: dict[str, Callable[[datetime, datetime], bool]] = {"gte": ge, "gt": gt, "lte": le, "lt": lt}
 
-Listed = TypeVar("Listed", Payment, Refund)
+Listed = TypeVar("Listed", Payment, Refund, FiscalReceipt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,26 @@ def page_of_refunds(newest: Iterable[Refund], query: Mapping[str, str]) -> Page[
     def fits(refund: Refund) -> bool:
         return (
             status in (None, refund.status) and payment_id in (None, refund.payment_id) and created(refund.created_at)
+        )
+
+    return _page(newest, fits, query)
+
+
+def page_of_receipts(newest: Iterable[FiscalReceipt], query: Mapping[str, str]) -> Page[FiscalReceipt]:
+    """Of one payment or of one refund, where either is named."""
+    if query.get("payment_id") and query.get("refund_id"):
+        raise Rejected(problems.invalid_value("refund_id"))
+    created, status = _between(query, "created_at"), _status(query)
+    wanted = {kind: query.get(f"{kind}_id") for kind in ("payment", "refund")}
+
+    def fits(receipt: FiscalReceipt) -> bool:
+        return (
+            status in (None, receipt.status)
+            and created(receipt.created_at)
+            and all(
+                not subject_id or (kind, subject_id) == (receipt.kind, receipt.subject_id)
+                for kind, subject_id in wanted.items()
+            )
         )
 
     return _page(newest, fits, query)

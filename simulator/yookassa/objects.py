@@ -1,9 +1,10 @@
-"""Draws payments, refunds, lists and notifications as the JSON objects of the API. Decides nothing."""
+"""Draws payments, refunds, receipts, lists and notifications as the JSON objects of the API. Decides nothing."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 from simulator.yookassa.books import Event
+from simulator.yookassa.fiscal import FiscalReceipt
 from simulator.yookassa.instruments import Card, Instrument, income
 from simulator.yookassa.money import amount_object
 from simulator.yookassa.refunds import Refund
@@ -12,6 +13,8 @@ from simulator.yookassa.state import Confirmation, Payment, Status
 
 PAGE_PATH = "/checkout/payments/v2/contract"
 CARD_EXPIRY = {"expiry_year": "2030", "expiry_month": "12"}
+RECEIPT_FIELDS = ("tax_system_code", "items", "settlements")
+MOSCOW = timezone(timedelta(hours=3))
 PAYER_BANK = {"bank_id": "100000000022", "bic": "044525444"}
 
 Json = dict[str, object]
@@ -102,6 +105,19 @@ def refund_object(refund: Refund) -> Json:
         drawn["cancellation_details"] = _cancellation(refund.verdict.party, refund.verdict.reason)
     if refund.receipt is not None:
         drawn["receipt_registration"] = refund.receipt
+    return drawn
+
+
+def receipt_object(receipt: FiscalReceipt) -> Json:
+    drawn: Json = {
+        "id": receipt.id,
+        "type": receipt.kind,
+        f"{receipt.kind}_id": receipt.subject_id,
+        "status": receipt.status,
+    }
+    drawn |= {name: receipt.said[name] for name in RECEIPT_FIELDS if name in receipt.said}
+    if receipt.registered_at is not None:
+        drawn["registered_at"] = receipt.registered_at.astimezone(MOSCOW).isoformat(timespec="milliseconds")
     return drawn
 
 

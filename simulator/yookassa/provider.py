@@ -14,16 +14,24 @@ from simulator.shell.ids import IdSource
 from simulator.yookassa import problems
 from simulator.yookassa.behaviour import Behaviour
 from simulator.yookassa.books import Books, Event, Line
+from simulator.yookassa.fiscal import (
+    FiscalReceipt,
+    SeparateReceipts,
+    carried_by_payments,
+    carried_by_refunds,
+    check_separate,
+    subject_of,
+)
 from simulator.yookassa.idempotence import IdempotenceTable, KeyDuplicated, KeyEmpty, KeyTooLong
 from simulator.yookassa.instruments import CARDS, METHODS, PAYING_CARDS, Cancellation, Instrument
-from simulator.yookassa.listing import Page, page_of_payments, page_of_refunds
+from simulator.yookassa.listing import Page, page_of_payments, page_of_receipts, page_of_refunds
 from simulator.yookassa.past import PastPayment, replay
 from simulator.yookassa.problems import KEY_PROBLEMS, REFUSALS, Rejected
 from simulator.yookassa.refunds import REFUND_FAILURES, Refund, RefundRequest, due_at
 from simulator.yookassa.shops import Shop, ShopTable
-from simulator.yookassa.state import Payment, Refused
+from simulator.yookassa.state import Payment, Refused, Status
 from simulator.yookassa.validation import (
-    capture_amount,
+    capture_request,
     check_refund_receipt,
     parse_body,
     payment_request,
@@ -58,6 +66,7 @@ class Provider:
         self._books = books
         self._behaviour = Behaviour()
         self._keys = IdempotenceTable(books.terms.key_memory)
+        self._receipts = SeparateReceipts()
         self._clock = clock
         self._tell = tell
         self._ring = ring
@@ -89,8 +98,8 @@ class Provider:
     def capture(self, call: Call, payment_id: str) -> Payment:
         def act(now: datetime) -> str:
             payment = self._payment(call.shop, payment_id)
-            amount = capture_amount(parse_body(call.body), call.shop, payment.amount)
-            return self._books.capture(payment, amount, now).id
+            amount, receipt = capture_request(parse_body(call.body), call.shop, payment.amount)
+            return self._books.capture(payment, amount, now, receipt).id
 
         with self._opened() as now:
             return self._payment(call.shop, self._once(call, now, act))
@@ -114,6 +123,30 @@ class Provider:
         with self._opened() as now:
             return self._refund(call.shop, self._once(call, now, act))
 
+    def create_receipt(self, call: Call) -> FiscalReceipt:
+        def act(now: datetime) -> str:
+            body = parse_body(call.body)
+            kind, subject_id = subject_of(body)
+            find = self._payment if kind == "payment" else self._refund
+            find(call.shop, subject_id)
+            check_separate(body, call.shop)
+            made = FiscalReceipt(
+                id=self.ids.receipt(),
+                shop_id=call.shop.id,
+                kind=kind,
+                subject_id=subject_id,
+                status=Status.SUCCEEDED,
+                created_at=now,
+                said=body,
+            )
+            return self._receipts.add(made).id
+
+        with self._opened() as now:
+            receipt = self._receipts.get(self._once(call, now, act))
+            if receipt is None:
+                raise self._unknown("receipt")
+            return receipt
+
     def get_payment(self, shop: Shop, payment_id: str) -> Payment:
         with self._opened():
             return self._payment(shop, payment_id)
@@ -131,6 +164,11 @@ class Provider:
         with self._opened():
             mine = (refund for refund in self._books.newest_refunds() if refund.shop_id == shop.id)
             return page_of_refunds(mine, query)
+
+    def list_receipts(self, shop: Shop, query: Mapping[str, str]) -> Page[FiscalReceipt]:
+        with self._opened():
+            mine = (receipt for receipt in self._newest_receipts() if receipt.shop_id == shop.id)
+            return page_of_receipts(mine, query)
 
     def remember(self, past: Iterable[PastPayment]) -> None:
         """Have in the books what happened before, oldest first; nobody is told of it."""
@@ -204,6 +242,12 @@ class Provider:
             made = act(now)
             self._keys.remember(call.shop.id, call.key, made)
         return made
+
+    def _newest_receipts(self) -> list[FiscalReceipt]:
+        refunds = ((refund, self._books.payment(refund.payment_id)) for refund in self._books.newest_refunds())
+        carried = [*carried_by_refunds(refunds), *carried_by_payments(self._books.newest_payments())]
+        receipts = [*self._receipts.newest(), *carried]
+        return sorted(receipts, key=lambda receipt: receipt.created_at, reverse=True)
 
     def _open_refund(self, payment: Payment, request: RefundRequest, now: datetime) -> Refund:
         method = METHODS[payment.instrument.method if payment.instrument else "bank_card"]

@@ -59,7 +59,8 @@ def reserve(payment: Payment, amount: int, now: datetime, terms: Terms) -> Payme
     """The payment with `amount` kopecks set aside for a refund, or Refused."""
     if payment.status is not Status.SUCCEEDED:
         raise Refused(Refusal.CANNOT_REFUND)
-    if now > payment.created_at + terms.refund_window:
+    by_sberpay = payment.instrument is not None and payment.instrument.method == "sberbank"
+    if now > payment.created_at + (terms.sberpay_refund_window if by_sberpay else terms.refund_window):
         raise Refused(Refusal.REFUND_TOO_LATE)
     if payment.refundable == 0:
         raise Refused(Refusal.ALREADY_REFUNDED)

@@ -94,6 +94,12 @@ class Payment:
     hold_until: datetime | None = None
     cancellation: Cancellation | None = None
     receipt: Status | None = None
+    part_receipt: Mapping[str, object] | None = None
+
+    @property
+    def sent_receipt(self) -> Mapping[str, object] | None:
+        """What goes to the register: the receipt of the captured part, where one came, else the whole one."""
+        return self.part_receipt or self.request.receipt
 
     @property
     def held(self) -> int:
@@ -155,8 +161,10 @@ def decline(payment: Payment, instrument: Instrument, cancellation: Cancellation
     return replace(payment, status=Status.CANCELED, instrument=instrument, cancellation=cancellation)
 
 
-def capture(payment: Payment, amount: int | None, now: datetime) -> Payment:
-    """Take `amount` of the hold (None: all of it); the rest goes back to the buyer."""
+def capture(
+    payment: Payment, amount: int | None, now: datetime, receipt: Mapping[str, object] | None = None
+) -> Payment:
+    """Take `amount` of the hold (None: all of it), with its own receipt; the rest goes back to the buyer."""
     if payment.request.capture:
         raise Refused(Refusal.CANNOT_CAPTURE_AUTOCAPTURE)
     if payment.status is not Status.WAITING_FOR_CAPTURE:
@@ -164,7 +172,7 @@ def capture(payment: Payment, amount: int | None, now: datetime) -> Payment:
     taken = payment.held if amount is None else amount
     if not 0 < taken <= payment.held:
         raise Refused(Refusal.ILLEGAL_CAPTURE_AMOUNT)
-    return _captured(payment, taken, now)
+    return _captured(replace(payment, part_receipt=receipt), taken, now)
 
 
 def cancel(payment: Payment) -> Payment:
@@ -192,7 +200,7 @@ def _captured(payment: Payment, amount: int, now: datetime) -> Payment:
         released=payment.authorized - amount,
         captured_at=now,
         hold_until=None,
-        receipt=Status.PENDING if payment.request.receipt is not None else None,
+        receipt=Status.PENDING if payment.sent_receipt is not None else None,
     )
 
 

@@ -14,6 +14,7 @@ class Terms:
     receipt: timedelta = timedelta(minutes=1)
     key_memory: timedelta = timedelta(hours=24)
     refund_window: timedelta = timedelta(days=3 * 365)
+    sberpay_refund_window: timedelta = timedelta(days=365)
     redelivery: tuple[float, ...] = (10, 42, 84, 168, 672, 5376, 86016)
 
     def scaled(self, factor: float) -> "Terms":
@@ -26,5 +27,6 @@ class Terms:
             receipt=self.receipt * factor,
             key_memory=self.key_memory * factor,
             refund_window=self.refund_window * factor,
+            sberpay_refund_window=self.sberpay_refund_window * factor,
             redelivery=tuple(offset * factor for offset in self.redelivery),
         )

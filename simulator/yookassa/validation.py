@@ -61,13 +61,12 @@ def payment_request(body: Body, shop: Shop) -> PaymentRequest:
     )
 
 
-def capture_amount(body: Body, shop: Shop, whole: int) -> int | None:
-    """How much to capture: None for all of it, which needs no receipt of its own."""
+def capture_request(body: Body, shop: Shop, whole: int) -> tuple[int | None, Receipt | None]:
+    """How much to capture, and its receipt: None for all of it, which needs no receipt of its own."""
     if body.get("amount") is None:
-        return None
+        return None, None
     amount = _amount(body)
-    _receipt(body, shop, amount, required=amount != whole)
-    return amount
+    return amount, _receipt(body, shop, amount, required=amount != whole)
 
 
 def refund_request(body: Body) -> RefundRequest:

@@ -1,6 +1,7 @@
 """`coffee-simulator machine` as a real process: it says where it is, ends cleanly, and survives being killed."""
 
 import argparse
+import os
 import re
 import signal
 import sys
@@ -94,3 +95,21 @@ def test_killed_while_pouring_it_comes_back_with_what_it_knew(tmp_path: Path) ->
 def test_options_that_make_no_sense_are_refused(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(parser().parse_args(options)) == 2
     assert "coffee-simulator machine: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "device"])
+def test_what_is_already_there_and_no_symlink_is_not_touched(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tty = tmp_path / "tty"
+    if kind == "file":
+        tty.write_text("somebody's")
+    elif kind == "folder":
+        tty.mkdir()
+    else:
+        os.mkfifo(tty)
+    before = tty.lstat()
+    assert run(parser().parse_args(["--tty", str(tty)])) == 2
+    assert f"coffee-simulator machine: {tty} is there and is no symlink" in capsys.readouterr().err
+    assert (tty.lstat().st_ino, tty.lstat().st_mode) == (before.st_ino, before.st_mode)
+    assert list(tmp_path.iterdir()) == [tty]

@@ -197,3 +197,13 @@ def test_a_tcp_caller_who_hangs_up_is_no_trouble(plug_in: Callable[[str], Host])
 def test_a_machine_has_one_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one line"):
         MachineSimulator(tty=tmp_path / "tty", tcp=0)
+
+
+def test_a_symlink_of_before_is_taken_over_and_no_file_beside_it(tmp_path: Path) -> None:
+    tty, beside = tmp_path / "tty", tmp_path / "tty.new"
+    tty.symlink_to("gone")
+    beside.write_text("somebody's")
+    with MachineSimulator(tty=tty, http=None, timing=FAST):
+        assert os.readlink(tty).startswith("/dev/")
+    assert beside.read_text() == "somebody's"
+    assert list(tmp_path.iterdir()) == [beside]

@@ -42,6 +42,13 @@ def test_an_unknown_terminal_is_refused(merchant: Merchant) -> None:
     assert merchant.call("Init", **ORDER)["ErrorCode"] == "501"
 
 
+@pytest.mark.parametrize("name", ["OrderId", "Description", "Token"])
+def test_what_no_text_can_carry_is_signed_by_nobody(merchant: Merchant, name: str) -> None:
+    message = {"TerminalKey": merchant.key, "Token": "0" * 64, **ORDER} | {name: "\ud800"}
+    answer = merchant.raw("Init", json.dumps(message).encode())
+    assert (answer.status_code, answer.json()["ErrorCode"]) == (200, "204")
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"null"])
 def test_what_is_no_request_is_refused_politely(merchant: Merchant, body: bytes) -> None:
     answer = merchant.raw("Init", body)
@@ -57,6 +64,7 @@ def test_what_is_no_request_is_refused_politely(merchant: Merchant, body: bytes)
         {"DATA": {"k": "v" * 101}}, {"DATA": {"k": 1}}, {"DATA": {str(n): "v" for n in range(21)}}, {"DATA": []},
         {"RedirectDueDate": "soon"}, {"RedirectDueDate": (START + timedelta(seconds=30)).isoformat()},
         {"RedirectDueDate": (START + timedelta(days=91)).isoformat()},
+        {"RedirectDueDate": "0001-01-01T00:00:00+14:00"}, {"RedirectDueDate": "9999-12-31T23:59:59-14:00"},
     ],
     ids=str,
 )  # fmt: skip
@@ -137,6 +145,15 @@ def test_the_same_request_id_returns_once_by_card_and_is_ignored_by_sbp(
     assert merchant.call("GetState", PaymentId=card)["Amount"] == 10000
     bank.advance(7200)
     assert bank.bank.find(sbp).refunded > 0
+
+
+def test_a_refused_cancellation_uses_up_no_request_id(merchant: Merchant) -> None:
+    payment_id = merchant.taken()
+    again = {"PaymentId": payment_id, "ExternalRequestId": "r-1"}
+    assert merchant.call("Cancel", **again, Amount=15001)["ErrorCode"] == "8"
+    assert merchant.call("Cancel", **again, Amount=15001)["ErrorCode"] == "8"
+    assert merchant.call("Cancel", **again, Amount=5000)["NewAmount"] == 10000
+    assert merchant.call("Cancel", **again, Amount=5000)["NewAmount"] == 10000
 
 
 def test_a_question_by_get_is_not_answered(merchant: Merchant, bank: TBankSimulator) -> None:

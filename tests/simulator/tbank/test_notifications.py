@@ -78,6 +78,19 @@ def test_copies_and_silence_are_switches(merchant: Merchant, bank: TBankSimulato
     assert bank.webhooks.counts.lost == 1
 
 
+def test_each_payment_is_told_of_at_its_own_address(
+    merchant: Merchant, bank: TBankSimulator, listener: Listener
+) -> None:
+    bank.webhooks.aim("http://127.0.0.1:1/the-terminals")
+    with_one = merchant.held(NotificationURL=listener.url)
+    without = merchant.held(OrderId="2")
+    forged = merchant.open(OrderId="3", NotificationURL=listener.url)
+    merchant.sim("POST", "/webhooks/forge", {"payment_id": forged})
+    wait_until(lambda: len(bank.webhooks.log()) == 3, what="all three to be tried")
+    tried = {line.object_id: line.url for line in bank.webhooks.log()}
+    assert tried == {with_one: listener.url, without: "http://127.0.0.1:1/the-terminals", forged: listener.url}
+
+
 def test_a_forgery_carries_another_token(merchant: Merchant, bank: TBankSimulator, listener: Listener) -> None:
     payment_id = merchant.open(NotificationURL=listener.url)
     bank.webhooks.aim(listener.url, merchant.key)

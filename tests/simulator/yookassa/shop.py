@@ -100,3 +100,18 @@ class TestShop:
         assert answer.status_code == 200, answer.text
         body: dict[str, Any] = answer.json()
         return body
+
+
+def ids(items: list[dict[str, Any]]) -> list[str]:
+    return [item["id"] for item in items]
+
+
+def walk(shop: TestShop, path: str, **query: str) -> list[list[str]]:
+    """The ids of each page of a list, to its end."""
+    pages = []
+    while True:
+        page = shop.get(path, **query).json()
+        pages.append(ids(page["items"]))
+        if "next_cursor" not in page:
+            return pages
+        query["cursor"] = page["next_cursor"]

@@ -3,9 +3,9 @@
 import pytest
 import requests
 
-from simulator.yookassa import YooKassaSimulator
+from simulator.yookassa import Shop, YooKassaSimulator
 from simulator.yookassa.behaviour import Behaviour
-from tests.simulator.yookassa.shop import COFFEE, SBP, TestShop, error_of, sample, sample_error
+from tests.simulator.yookassa.shop import COFFEE, SBP, START, TestShop, error_of, sample, sample_error
 from tests.waiting import wait_until
 
 RUBLES = {"value": "150.00", "currency": "RUB"}
@@ -82,6 +82,19 @@ def test_refunds_stop_at_what_was_captured(shop: TestShop) -> None:
     assert shop.refund(payment_id, "100.00").status_code == 200
     assert error_of(shop.refund(payment_id, "1.00")) == sample_error("400-already-fully-refunded")
     assert shop.booked(payment_id)["refunded"] == 15_000
+
+
+@pytest.mark.parametrize(("method", "years"), [("bank_card", 3), ("sberbank", 1)])
+def test_a_refund_can_be_asked_for_so_many_years(method: str, years: int) -> None:
+    every = Shop(id="100500", secret="test_secret", methods=("bank_card", "sberbank"))
+    with YooKassaSimulator(shops=[every], clock=lambda: START, seed="years") as simulator:
+        shop = TestShop(simulator)
+        payment_id = shop.captured(payment_method_data={"type": method})["id"]
+        simulator.advance(years * 365 * 86_400)
+        assert shop.refund(payment_id, "50.00").status_code == 200
+        simulator.advance(1)
+        assert error_of(shop.refund(payment_id)) == sample_error("400-refund-wrong-status")
+        shop.session.close()
 
 
 def test_an_sbp_refund_waits_until_the_next_day(shop: TestShop, simulator: YooKassaSimulator) -> None:

@@ -1,28 +1,13 @@
 """Lists: newest first, filtered, page by page."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from simulator.yookassa import YooKassaSimulator
 from simulator.yookassa.past import PastPayment
 from simulator.yookassa.shops import DEFAULT_SHOP
-from tests.simulator.yookassa.shop import SBP, START, TestShop, sample
-
-
-def ids(items: list[dict[str, Any]]) -> list[str]:
-    return [item["id"] for item in items]
-
-
-def walk(shop: TestShop, path: str, **query: str) -> list[list[str]]:
-    pages = []
-    while True:
-        page = shop.get(path, **query).json()
-        pages.append(ids(page["items"]))
-        if "next_cursor" not in page:
-            return pages
-        query["cursor"] = page["next_cursor"]
+from tests.simulator.yookassa.shop import SBP, START, TestShop, ids, sample, walk
 
 
 def test_pages_follow_each_other_newest_first_without_gaps(shop: TestShop) -> None:

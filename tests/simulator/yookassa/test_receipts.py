@@ -10,7 +10,7 @@ from simulator.yookassa import YooKassaSimulator
 from simulator.yookassa.shops import Shop
 from simulator.yookassa.state import Status
 from tests.simulator.yookassa.conftest import FISCAL_SHOP
-from tests.simulator.yookassa.shop import START, TestShop, error_of, sample, sample_error
+from tests.simulator.yookassa.shop import START, TestShop, error_of, sample, sample_error, walk
 
 COFFEE: dict[str, Any] = sample("requests/create-payment-coffee-two-stage-receipt")
 ROUBLE = COFFEE["receipt"]["items"][0] | {"amount": {"value": "1.00", "currency": "RUB"}}
@@ -125,6 +125,24 @@ def test_a_part_is_captured_or_returned_with_a_receipt_of_that_part_only(
     assert listed["registered_at"].endswith("+03:00")
 
 
+def test_the_receipt_of_a_captured_part_is_the_one_that_is_registered(
+    fiscal_shop: TestShop, simulator: YooKassaSimulator
+) -> None:
+    payment_id = fiscal_shop.post("/payments", COFFEE).json()["id"]
+    simulator.pay(payment_id)
+    part = {"value": "50.00", "currency": "RUB"}
+    receipt = coffee_with(amount=part)["receipt"]
+    taken = fiscal_shop.post(f"/payments/{payment_id}/capture", {"amount": part, "receipt": receipt})
+    assert (taken.status_code, taken.json()["receipt_registration"]) == (200, "pending"), taken.text
+    [listed] = fiscal_shop.get("/receipts", payment_id=payment_id).json()["items"]
+    assert listed["items"] == receipt["items"]
+    [entry] = fiscal_shop.sim("GET", "/books").json()["payments"]
+    assert entry["receipt"] == receipt
+    refund_id = fiscal_shop.refund(payment_id, "50.00").json()["id"]
+    [returned] = fiscal_shop.get("/receipts", refund_id=refund_id).json()["items"]
+    assert returned["items"] == receipt["items"], "a whole refund takes its receipt from the payment"
+
+
 def test_a_whole_refund_takes_its_receipt_from_the_payment(fiscal_shop: TestShop) -> None:
     refund = fiscal_shop.refund(captured(fiscal_shop)).json()
     assert (refund["status"], refund["receipt_registration"]) == ("succeeded", "pending")
@@ -184,3 +202,50 @@ def test_fifty_separate_receipts_are_enough_for_one_payment(shop: TestShop) -> N
     payment_id = shop.captured()["id"]
     statuses = [shop.post("/receipts", separate(payment_id)).status_code for _ in range(51)]
     assert statuses == [200] * 50 + [400]
+
+
+def test_a_separate_receipts_key_is_bound_as_every_other(shop: TestShop, simulator: YooKassaSimulator) -> None:
+    body = separate(shop.captured()["id"])
+    first = shop.post("/receipts", body, key="k").json()
+    changed = shop.post("/receipts", body | {"tax_system_code": 1}, key="k")
+    assert error_of(changed) == sample_error("400-idempotence-key-duplicated")
+    assert error_of(shop.post("/receipts", body, key="")) == sample_error("400-idempotence-key-empty")
+    assert error_of(shop.post("/receipts", body, key="k" * 65)) == sample_error("400-idempotence-key-too-long")
+    simulator.advance(86_400)
+    assert shop.post("/receipts", body, key="k").json()["id"] != first["id"], "a key is forgotten after a day"
+
+
+def test_all_receipts_of_a_shop_are_listed_newest_first(
+    shop: TestShop, fiscal_shop: TestShop, simulator: YooKassaSimulator
+) -> None:
+    payment_id = captured(fiscal_shop)
+    simulator.advance(60)
+    refund_id = fiscal_shop.refund(payment_id).json()["id"]
+    simulator.advance(30)
+    late = fiscal_shop.post("/receipts", separate(payment_id)).json()["id"]
+    assert shop.get("/receipts").json()["items"] == []
+    pages = walk(fiscal_shop, "/receipts", limit="2")
+    assert pages == [[late, f"rt-{refund_id}"], [f"rt-{payment_id}"]]
+    assert walk(fiscal_shop, "/receipts", refund_id=refund_id) == [[f"rt-{refund_id}"]]
+    assert walk(fiscal_shop, "/receipts", payment_id=payment_id) == [[late, f"rt-{payment_id}"]]
+    assert walk(fiscal_shop, "/receipts", status="pending") == [[f"rt-{refund_id}"]]
+    since = fiscal_shop.get(f"/refunds/{refund_id}").json()["created_at"]
+    assert walk(fiscal_shop, "/receipts", **{"created_at.gte": since}) == [[late, f"rt-{refund_id}"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ({"limit": "0"}, "limit"),
+        ({"cursor": "x"}, "cursor"),
+        ({"status": "x"}, "status"),
+        ({"created_at.gte": "x"}, "created_at.gte"),
+        ({"payment_id": "x", "refund_id": "y"}, "refund_id"),
+    ],
+)
+def test_a_senseless_question_for_receipts_is_refused_by_name(
+    fiscal_shop: TestShop, query: dict[str, str], parameter: str
+) -> None:
+    captured(fiscal_shop)
+    answer = fiscal_shop.get("/receipts", **query)
+    assert (answer.status_code, answer.json()["parameter"]) == (400, parameter)

@@ -145,6 +145,17 @@ def test_a_receiver_that_is_down_hears_it_later(
     assert receiver.received == []
 
 
+@pytest.mark.parametrize("url", ["http://a..b/", "no address"])
+def test_whatever_prevents_a_delivery_is_a_try_that_failed(
+    shop: TestShop, simulator: YooKassaSimulator, url: str
+) -> None:
+    simulator.webhooks.aim(url)
+    shop.captured()
+    wait_for_attempts(shop, 1)
+    assert isinstance(state(shop)["log"][0]["answer"], str)
+    assert state(shop)["waiting"] == 1, "and is repeated"
+
+
 def test_news_of_an_older_state_stays_as_it_was(
     shop: TestShop, simulator: YooKassaSimulator, receiver: Receiver
 ) -> None:

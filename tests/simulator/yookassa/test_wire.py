@@ -102,3 +102,11 @@ def test_many_callers_at_once_make_as_many_payments_and_one_under_a_shared_key(
     with ThreadPoolExecutor(8) as pool:
         made = {payment_id for ids in pool.map(buy, range(8)) for payment_id in ids}
     assert len(made) == len(simulator.provider.snapshot()[0]) == 81
+
+
+def test_a_caller_that_asks_before_it_sends_its_body_is_told_to_go_on(wire: socket.socket) -> None:
+    head = b"POST /v3/payments HTTP/1.1\r\nHost: x\r\n" + AUTH + b"Connection: close\r\n"
+    wire.sendall(head + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    assert wire.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    wire.sendall(b"{}")
+    assert read_all(wire).startswith(b"HTTP/1.1 415 ")
