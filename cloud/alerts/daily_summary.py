@@ -27,6 +27,8 @@ EVERY = timedelta(minutes=5)
 MOST_NAMED = 20
 GOODWILL = "goodwill"
 """The reason of what was returned though it was poured: its order has none."""
+WRONG = "wrong"
+"""Of every payment that did not match its order, whatever differed."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,8 @@ def day_of(session: Session, merchant_id: str, day: date, local: ZoneInfo) -> Da
         .join(Payment, Payment.id == Movement.payment_id)
         .join(Order, Order.id == Payment.order_id)
         .where(*ours, Movement.kind.in_(("refunded", "canceled")), Movement.at >= begins, Movement.at < ends)
-        .where(Order.paid_at.is_not(None))
     ).all()
-    reasons = Counter(reason or GOODWILL for reason, _ in back)
+    reasons = Counter(_why(reason) for reason, _ in back)
     selling = select(Device.device_uuid, Device.location).where(
         Device.merchant_id == merchant_id, Device.status == "active"
     )
@@ -129,3 +130,8 @@ def day_of(session: Session, merchant_id: str, day: date, local: ZoneInfo) -> Da
         sum(drink.cups for drink in drinks), sum(drink.kopecks for drink in drinks), len(back),
         sum(row[1] for row in back), reasons.most_common(1)[0][0] if reasons else "", silent,
     )  # fmt: skip
+
+
+def _why(reason: str) -> str:
+    """The order's own reason, as far as there are words for it."""
+    return WRONG if reason.startswith("wrong_") else reason or GOODWILL

@@ -98,6 +98,7 @@ EN = {
     "why.fault": "a fault",
     "why.service": "service mode",
     "why.goodwill": "the drink was poured",
+    "why.wrong": "the payment did not match the order",
     "why.busy": "the machine was busy",
     "why.bad_drink": "the machine does not know this drink",
     "why.bad_size": "the machine does not make this size",

@@ -6,9 +6,11 @@ from sqlalchemy import update
 
 from cloud.alerts.daily_summary import DailySummaries
 from cloud.orders.models import Order
+from cloud.orders.money import PaymentState
 from cloud.orders.sales_days import roll_up
 from tests.cloud.alerts.desk import Desk
 from tests.cloud.alerts.test_conditions import fail, pour
+from tests.cloud.worlds import ONE_STAGE, PRICE
 
 
 def _next_morning(desk: Desk) -> list[str]:
@@ -21,6 +23,10 @@ def _next_morning(desk: Desk) -> list[str]:
         desk.alert_sender.step(desk.world.clock.advance(10))
     [summary] = desk.messages()
     return summary.text.splitlines()
+
+
+def _returns(desk: Desk) -> str:
+    return _next_morning(desk)[3]
 
 
 def test_the_morning_is_summed_up_once_also_when_all_is_well(desk: Desk) -> None:
@@ -50,3 +56,16 @@ def test_a_summary_counts_a_cup_on_the_day_it_ended_and_has_words_for_goodwill(s
     _, _, cups, returns, *_ = _next_morning(desk)
     assert cups.startswith("Чашек: 1, на 179,00\u00a0₽.")
     assert returns == "Возвратов: 1, на 179,00\u00a0₽. Чаще всего: напиток был приготовлен."
+
+
+def test_money_that_never_paid_its_order_is_a_return_too(sqlite_desk: Desk) -> None:
+    """Regression: what came wrong and what was back before we heard of it went back, and it said "no returns"."""
+    desk, world = sqlite_desk, sqlite_desk.world
+    desk.channel()
+    for number in range(2):
+        wrong = world.start(world.scan(), ONE_STAGE)
+        world.tell(wrong, PaymentState.CAPTURED, captured=10000, problem="amount,currency")
+        world.refunded(wrong, f"rf-{number}", 10000)
+    in_the_cabinet = world.start(world.scan(), ONE_STAGE)
+    world.tell(in_the_cabinet, PaymentState.CAPTURED, refunded=PRICE, refunds={"rf-9": PRICE})
+    assert _returns(desk) == "Возвратов: 3, на 379,00\u00a0₽. Чаще всего: платёж не совпал с заказом."
