@@ -99,6 +99,8 @@ EN = {
     "why.service": "service mode",
     "why.goodwill": "the drink was poured",
     "why.wrong": "the payment did not match the order",
+    "why.money_late": "the money came too late",
+    "why.second_payment": "a second payment for the same order",
     "why.busy": "the machine was busy",
     "why.bad_drink": "the machine does not know this drink",
     "why.bad_size": "the machine does not make this size",

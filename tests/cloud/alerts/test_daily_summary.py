@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import update
 
 from cloud.alerts.daily_summary import DailySummaries
+from cloud.orders import paying
 from cloud.orders.models import Order
 from cloud.orders.money import PaymentState
 from cloud.orders.sales_days import roll_up
@@ -69,3 +71,30 @@ def test_money_that_never_paid_its_order_is_a_return_too(sqlite_desk: Desk) -> N
     in_the_cabinet = world.start(world.scan(), ONE_STAGE)
     world.tell(in_the_cabinet, PaymentState.CAPTURED, refunded=PRICE, refunds={"rf-9": PRICE})
     assert _returns(desk) == "Возвратов: 3, на 379,00\u00a0₽. Чаще всего: платёж не совпал с заказом."
+
+
+def test_a_second_payment_is_none_of_a_drink_that_was_poured_for_nothing(sqlite_desk: Desk) -> None:
+    """Regression: it said "the drink was poured" of money beside that of a drink which was poured and kept."""
+    desk, world = sqlite_desk, sqlite_desk.world
+    desk.channel()
+    first = world.payment(pour(world)).id
+    world.clock.advance(5)
+    second = world.database.transact(paying.adopt_second, first, "yk-2", world.now, world.now).id
+    world.tell(second, PaymentState.CAPTURED, provider_payment_id="yk-2")
+    world.refunded(second)
+    assert _returns(desk) == "Возвратов: 1, на 179,00\u00a0₽. Чаще всего: второй платёж за тот же заказ."
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_money_that_came_when_the_order_was_over_is_of_no_poured_drink(sqlite_desk: Desk, is_refused: bool) -> None:
+    """Regression: it said "the drink was poured", and of an order whose payment was refused, the provider's code."""
+    desk, world = sqlite_desk, sqlite_desk.world
+    desk.channel()
+    payment_id = world.start(world.scan(), ONE_STAGE)
+    if is_refused:
+        world.database.transact(paying.record_payment_refused, payment_id, "invalid_request", world.now)
+    else:
+        world.tell(payment_id, PaymentState.CANCELED)
+    world.tell(payment_id, PaymentState.CAPTURED)
+    world.refunded(payment_id)
+    assert _returns(desk) == "Возвратов: 1, на 179,00\u00a0₽. Чаще всего: деньги пришли слишком поздно."
