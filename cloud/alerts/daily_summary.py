@@ -46,6 +46,7 @@ class Day:
     cups: int
     kopecks: int
     returns: int
+    """Orders of which money went back, in however many parts."""
     returned: int
     top_reason: str
     silent: Sequence[str]
@@ -124,19 +125,19 @@ def day_of(session: Session, merchant_id: str, day: date, local: ZoneInfo) -> Da
     begins, ends = (datetime.combine(each, time(), local) for each in (day, day + timedelta(days=1)))
     ours = (Order.merchant_id == merchant_id, Order.is_test.is_(False))
     back = session.execute(
-        select(Order.status, Order.reason, Order.goodwill, Movement.amount)
+        select(Order.id, Order.status, Order.reason, Order.goodwill, Movement.amount)
         .join(Payment, Payment.id == Movement.payment_id)
         .join(Order, Order.id == Payment.order_id)
         .where(*ours, Movement.kind.in_(("refunded", "canceled")), Movement.at >= begins, Movement.at < ends)
     ).all()
-    reasons = Counter(_why(row.status, row.reason, row.goodwill) for row in back)
+    why = {row.id: _why(row.status, row.reason, row.goodwill) for row in back}
     selling = select(Device.device_uuid, Device.location).where(
         Device.merchant_id == merchant_id, Device.status == "active"
     )
     silent = sorted(row[1] or row[0] for row in session.execute(selling) if row[0] not in sellers)
     return Day(
-        sum(drink.cups for drink in drinks), sum(drink.kopecks for drink in drinks), len(back),
-        sum(row.amount for row in back), reasons.most_common(1)[0][0] if reasons else "", silent,
+        sum(drink.cups for drink in drinks), sum(drink.kopecks for drink in drinks), len(why),
+        sum(row.amount for row in back), Counter(why.values()).most_common(1)[0][0] if why else "", silent,
     )  # fmt: skip
 
 

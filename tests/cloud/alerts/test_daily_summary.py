@@ -98,3 +98,15 @@ def test_money_that_came_when_the_order_was_over_is_of_no_poured_drink(sqlite_de
     world.tell(payment_id, PaymentState.CAPTURED)
     world.refunded(payment_id)
     assert _returns(desk) == "Возвратов: 1, на 179,00\u00a0₽. Чаще всего: деньги пришли слишком поздно."
+
+
+def test_a_return_in_parts_is_one_and_its_reason_has_one_vote(sqlite_desk: Desk) -> None:
+    """Regression: one cup given back in three parts was "returns: 3", and its reason that of most."""
+    desk, world = sqlite_desk, sqlite_desk.world
+    desk.channel()
+    in_parts = world.payment(pour(world)).id
+    for number, kopecks in enumerate((5000, 5000, PRICE - 10000)):
+        world.refunded(in_parts, f"rf-{number}", kopecks)
+    for _ in range(2):
+        world.refunded(world.payment(fail(world)).id)
+    assert _returns(desk) == "Возвратов: 3, на 537,00\u00a0₽. Чаще всего: нет воды."
