@@ -18,15 +18,25 @@ from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device, Merchant
 from cloud.fleet.zones import zone
+from cloud.orders.making import RETURNED
 from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.sales_days import is_behind
 from cloud.orders.sales_tables import MerchantDay, SalesDay
+from cloud.orders.states import Status
 
 AT_HOUR = 9
 EVERY = timedelta(minutes=5)
 MOST_NAMED = 20
 GOODWILL = "goodwill"
-"""The reason of what was returned though it was poured: its order has none."""
+"""Why the money of a drink that was poured went back: its order has no reason."""
+LATE = "money_late"
+"""Of money that came when nothing was poured for it any more."""
+SECOND = "second_payment"
+"""Of money beside the order's own, whose drink was poured and is paid for."""
+WRONG = "wrong"
+"""Of every payment that did not match its order, whatever differed."""
+REASONS = (GOODWILL, LATE, SECOND, WRONG)
+"""Beside those that orders have."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,7 @@ class Day:
     cups: int
     kopecks: int
     returns: int
+    """Orders of which money went back, in however many parts."""
     returned: int
     top_reason: str
     silent: Sequence[str]
@@ -114,18 +125,28 @@ def day_of(session: Session, merchant_id: str, day: date, local: ZoneInfo) -> Da
     begins, ends = (datetime.combine(each, time(), local) for each in (day, day + timedelta(days=1)))
     ours = (Order.merchant_id == merchant_id, Order.is_test.is_(False))
     back = session.execute(
-        select(Order.reason, Movement.amount)
+        select(Order.id, Order.status, Order.reason, Order.goodwill, Movement.amount)
         .join(Payment, Payment.id == Movement.payment_id)
         .join(Order, Order.id == Payment.order_id)
         .where(*ours, Movement.kind.in_(("refunded", "canceled")), Movement.at >= begins, Movement.at < ends)
-        .where(Order.paid_at.is_not(None))
     ).all()
-    reasons = Counter(reason or GOODWILL for reason, _ in back)
+    why = {row.id: _why(row.status, row.reason, row.goodwill) for row in back}
     selling = select(Device.device_uuid, Device.location).where(
         Device.merchant_id == merchant_id, Device.status == "active"
     )
     silent = sorted(row[1] or row[0] for row in session.execute(selling) if row[0] not in sellers)
     return Day(
-        sum(drink.cups for drink in drinks), sum(drink.kopecks for drink in drinks), len(back),
-        sum(row[1] for row in back), reasons.most_common(1)[0][0] if reasons else "", silent,
+        sum(drink.cups for drink in drinks), sum(drink.kopecks for drink in drinks), len(why),
+        sum(row.amount for row in back), Counter(why.values()).most_common(1)[0][0] if why else "", silent,
     )  # fmt: skip
+
+
+def _why(status: str, reason: str, goodwill: bool) -> str:
+    """Why money of such an order went back: its own reason where it says so."""
+    if goodwill:
+        return GOODWILL
+    if reason.startswith("wrong_"):
+        return WRONG
+    if status == Status.MAKE_FAILED or reason == RETURNED:
+        return reason or "unknown"
+    return LATE if status in {Status.NOT_PAID, Status.FAILED} else SECOND

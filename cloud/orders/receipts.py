@@ -87,6 +87,7 @@ class Receipt(Base):
     reference: Mapped[str] = mapped_column(String(64), default="")
     """The provider's id of the refund; empty for the payment's own receipt."""
     amount: Mapped[int] = mapped_column(Integer)
+    """Of the payment's own: what is asked for, and once it is taken, that."""
     terms: Mapped[dict[str, Any]] = mapped_column(JSON)
     """What was sold and how it is taxed, frozen when the payment began: its refunds say the same."""
     email: Mapped[str] = mapped_column(String(MAX_EMAIL), default="")
@@ -166,7 +167,7 @@ def look(tx: Transaction, receipt_id: int, now: datetime) -> Payment | None:
     locked, receipt = _held(tx, receipt_id)
     payment = locked.payment(receipt.payment_id)
     if receipt.state == ReceiptState.WAITING:
-        _watch_money(receipt, PaymentState(payment.state), now)
+        _watch_money(receipt, payment, now)
     if receipt.state == ReceiptState.PENDING and not receipt.given_up:
         return payment
     if receipt.given_up or receipt.state in SETTLED:
@@ -218,8 +219,10 @@ def give_up(tx: Transaction, receipt_id: int, now: datetime) -> None:
     _close(locked, receipt, now)
 
 
-def _watch_money(receipt: Receipt, money: PaymentState, now: datetime) -> None:
+def _watch_money(receipt: Receipt, payment: Payment, now: datetime) -> None:
+    money = PaymentState(payment.state)
     if money is PaymentState.CAPTURED:
+        receipt.amount = payment.captured  # of a hold a part may be taken, in the provider's cabinet
         receipt.state, receipt.since = ReceiptState.PENDING.value, now
     elif money in {PaymentState.CANCELED, PaymentState.REFUSED}:
         receipt.state = ReceiptState.NOT_NEEDED.value

@@ -27,5 +27,5 @@ def preset() -> str:
 def _today(context: RequestContext) -> date:
     """The latest day that it is anywhere among the machines: what they sell now belongs to it, each in its own time."""
     with context.read() as session:
-        zones = zones_in(session, context.scope)
+        zones = zones_in(session, context.scope, context.now)
     return max((day_at(context.now, zone) for zone in zones), default=day_at(context.now, context.texts.zone.key))

@@ -139,7 +139,7 @@ def not_selling(session: Session, scope: Scope) -> NotSelling:
 
 def today(session: Session, scope: Scope, now: datetime) -> Today:
     """This day until now where each machine stands, beside what such a weekday brings there until this time."""
-    there = {name: now.astimezone(zones.zone(name)) for name in zones_in(session, scope)}
+    there = {name: now.astimezone(zones.zone(name)) for name in zones_in(session, scope, now)}
     return Today(*_sold(session, scope, there), _usual(session, scope, there)) if there else Today(0, 0, None)
 
 

@@ -26,7 +26,7 @@ from cloud.console.orders.verdict import verdict
 from cloud.console.orders.whole import WholeOrder, whole_order
 from cloud.console.settings.forms import roubles
 from cloud.console.shell.kinds import ORDER
-from cloud.console.shell.machines import machines_in, zones_in
+from cloud.console.shell.machines import machines_in, zones_of_all
 from cloud.console.shell.paging import AFTER, Key
 from cloud.console.shell.request_context import RequestContext
 from cloud.console.shell.section import Nav, Section
@@ -46,7 +46,7 @@ def list(context: RequestContext) -> str | BaseResponse:
     asked = request.args
     text = asked.get("q", "").strip()[: queries.LONGEST]
     with context.read() as session:
-        query = queries.parse(text, context.now, zones_in(session, context.scope) if text else ())
+        query = queries.parse(text, context.now, zones_of_all(session) if text else ())
     if query.no_day:
         context.say("shell.no_day", good=False, day=query.no_day)
     chip = Chip(asked["show"]) if asked.get("show", "") in set(Chip) else (Chip.ALL if text else Chip.PAID)

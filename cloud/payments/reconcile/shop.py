@@ -158,8 +158,6 @@ class ShopDay:
                         self._income(facts, ours)
                 attempt = by_mark.get(facts.metadata.get("payment", ""))
                 if self._day.holds(facts.created_at) and not self._is_of_another(ours or attempt):
-                    self.look.payments_there += 1
-                    self.look.taken_there += facts.captured
                     self._their_payment(provider, facts, ours, attempt)
 
     def _income(self, facts: PaymentFacts, ours: Payment) -> None:
@@ -173,19 +171,23 @@ class ShopDay:
     def _their_payment(
         self, provider: Provider, facts: PaymentFacts, ours: Payment | None, attempt: Payment | None
     ) -> None:
-        if ours is None:
-            self._stranger(facts, attempt)
-        elif self._differ(facts, ours):
-            self._look_again(provider, facts, ours)
-
-    def _stranger(self, facts: PaymentFacts, attempt: Payment | None) -> None:
-        finding = unmatched_payment(facts, attempt)
-        if finding is None:
+        if ours is None and not self._note_unmatched(facts, attempt):
             self._strangers += 1
             return
+        self.look.payments_there += 1
+        self.look.taken_there += facts.captured
+        if ours is not None and self._differ(facts, ours):
+            self._look_again(provider, facts, ours)
+
+    def _note_unmatched(self, facts: PaymentFacts, attempt: Payment | None) -> bool:
+        """Tell of a payment whose id our ledger lacks; false where it has no marks of ours: it is another seller's."""
+        finding = unmatched_payment(facts, attempt)
+        if finding is None:
+            return False
         if finding.kind is Kind.LOST_AND_FOUND and attempt is not None:
             self.look.adoptable[attempt.id] = facts
         self.look.note(finding)
+        return True
 
     def _their_refunds(self, provider: Provider) -> None:
         since, until = self._day.start - OVERLAP, self._day.end + OVERLAP
@@ -203,18 +205,19 @@ class ShopDay:
             payment = payments.get(refund.provider_payment_id)
             if self._is_of_another(payment):
                 continue
+            if payment is None and not self._note_strange_refund(provider, refund):
+                continue
             self.look.refunds_there += 1
             self.look.returned_there += refund.amount if _is_done(refund) else 0
             if payment is None:
-                self._strange_refund(provider, refund)
                 continue
             ours = booked.get((payment.id, refund.provider_refund_id))
             finding = compare_refund(refund, payment, ours, self._now)
             if finding and (finding.kind is Kind.REFUND_PENDING or payment.id not in self._by_sum):
                 self.look.note(finding)
 
-    def _strange_refund(self, provider: Provider, refund: RefundFacts) -> None:
-        """Of a payment our ledger does not have: ours by its marks, or another seller's?"""
+    def _note_strange_refund(self, provider: Provider, refund: RefundFacts) -> bool:
+        """Of a payment our ledger does not have: ours by its marks, or another seller's? True where it is ours."""
         match self._asking.one(lambda: provider.fetch(refund.provider_payment_id)):
             case Ok(facts) if facts.metadata.keys() >= OUR_MARKS:
                 self.look.note(
@@ -224,10 +227,12 @@ class ShopDay:
                         detail=f"refunded {refund.amount} there", excused=money_of(facts) == 0,
                     )
                 )  # fmt: skip
+                return True
             case Ok() | NotOurs():
                 self._strangers += 1
             case outcome:
                 self._unanswered(outcome, f"payment {refund.provider_payment_id} of a refund")
+        return False
 
     def _unreadable(self, entries: Sequence[Unread]) -> None:
         """An entry whose sum has vanished, say, is told with the payment it is about, and the sum our ledger has."""

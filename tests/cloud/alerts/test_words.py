@@ -12,7 +12,7 @@ import pytest
 
 from cloud.alerts.buttons import LIVES, ButtonSeal, NotOurs, Press
 from cloud.alerts.channels.sender import Why
-from cloud.alerts.daily_summary import GOODWILL
+from cloud.alerts.daily_summary import REASONS
 from cloud.alerts.incident import Condition, Incident, State, advance, begun
 from cloud.alerts.kinds import TERMS, Kind, page_of
 from cloud.alerts.telling import Word
@@ -93,7 +93,7 @@ def test_every_reason_that_an_alert_can_give_is_told_in_words(language: str) -> 
     """Regression: of thirty codes a message said "Because: cup_jam.", and a Russian one too."""
     reader = Reader(language, ZoneInfo("Europe/Moscow"), "")
     ours = [said for _, said in said_in_the_code() if not said.startswith(KINDS)]
-    codes = [*RejectCode, *AgentCode, *FaultCode, *DoubtCode, TWO_AGENTS, GOODWILL, Event.NO_ACK, Event.NO_OUTCOME]
+    codes = [*RejectCode, *AgentCode, *FaultCode, *DoubtCode, TWO_AGENTS, *REASONS, Event.NO_ACK, Event.NO_OUTCOME]
     reasons = {*ours, *codes, *(f"rejected:{code}" for code in codes)}
     assert len(ours) >= 8
     assert not [reason for reason in reasons if reader.why(reason) == reason.rpartition(":")[2]]

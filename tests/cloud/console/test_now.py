@@ -219,6 +219,31 @@ def test_today_and_usual_are_of_the_same_hours_where_each_machine_stands(
                 assert readers.today(session, scope, now) == Today(sold, sold * PRICE, sold), (hour, scope)
 
 
+@pytest.mark.both_databases
+def test_what_a_machine_sold_today_stays_its_merchants_when_it_goes_to_another(console_on_each: Console) -> None:
+    """Regression: its cups and money were in no day of the first page once no machine of the merchant stood there."""
+    database = console_on_each.cloud.database
+    until = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
+    for device, zone in ((DEVICE, "Europe/Moscow"), (OTHER_DEVICE, FAR)):
+        database.transact(sells_hourly, device, zone, until)
+
+    def told() -> Today:
+        with database.read() as session:
+            return readers.today(session, Scope(frozenset({OWN})), until)
+
+    def goes(device: str) -> None:
+        owner = update(Device).where(Device.device_uuid == device).values(merchant_id=FOREIGN)
+        database.transact(lambda tx: tx.session.execute(owner))
+
+    while database.transact(sales_days.roll_up, until):
+        pass
+    assert told() == Today(19, 19 * PRICE, 19)
+    goes(OTHER_DEVICE)
+    assert told() == Today(19, 19 * PRICE, 19)
+    goes(DEVICE)
+    assert told() == Today(19, 19 * PRICE, 19), "and when it has no machine left"
+
+
 def test_a_cup_is_of_the_day_on_which_it_was_poured(console: Console) -> None:
     """Regression: one scanned before midnight and poured after it was in no day of the first page."""
     console.clock.now = datetime(2026, 3, 2, 20, 59, tzinfo=UTC)  # a minute to midnight

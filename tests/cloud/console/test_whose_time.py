@@ -10,8 +10,9 @@ from sqlalchemy import update
 
 from cloud.alerts.kinds import Kind
 from cloud.fleet.models import Device
+from cloud.orders.sales_days import roll_up
 from cloud.orders.states import Status
-from tests.cloud.console.building import OWN, Console
+from tests.cloud.console.building import FOREIGN, OWN, Console
 from tests.cloud.console.made import a_claim, poured
 from tests.cloud.console.test_alerts import an_alert
 from tests.cloud.worlds import DEVICE
@@ -72,5 +73,16 @@ def test_the_time_a_buyer_saw_finds_his_order(far: Console, chip: str) -> None:
 
 def test_books_and_charts_end_with_the_latest_day_at_any_machine(far: Console) -> None:
     tomorrow: date = far.clock.now.astimezone(ZoneInfo(FAR)).date()
+    for path in ("/console/books", "/console/charts"):
+        assert tomorrow.isoformat() in page(far, path), path
+
+
+def test_what_a_machine_sold_keeps_its_time_when_it_goes_to_another_merchant(far: Console) -> None:
+    """Regression: its time was nobody's any more; no day found the order, and the books ended a day earlier."""
+    order_id, tomorrow = poured(far.world), far.clock.now.astimezone(ZoneInfo(FAR)).date()
+    far.world.database.transact(roll_up, far.clock.now)
+    sold = update(Device).where(Device.device_uuid == DEVICE).values(merchant_id=FOREIGN)
+    far.world.database.transact(lambda tx: tx.session.execute(sold))
+    assert order_id in page(far, f"{PATH}?show=all&q=сегодня")
     for path in ("/console/books", "/console/charts"):
         assert tomorrow.isoformat() in page(far, path), path

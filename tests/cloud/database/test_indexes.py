@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from cloud.access.person import EVERYTHING
+from cloud.access.person import EVERYTHING, Scope
 from cloud.alerts.money_conditions import unregistered_receipts
 from cloud.alerts.store import ended_unheard
 from cloud.background.loops import ThreadPool
@@ -55,6 +55,7 @@ GROWS = (
     "return_requests",
     "device_counts",
     "receipts",
+    "sales_days",
 )
 """Tables that get a row with each order, each machine's day, or with many of them, and never lose one."""
 SHOP = ShopKey("north", "Yookassa", ACCOUNT)
@@ -236,6 +237,11 @@ def sold_today(world: World, tx: Transaction) -> object:
     return readers.today(tx.session, EVERYTHING, world.now)
 
 
+def sold_today_by_one(world: World, tx: Transaction) -> object:
+    """A merchant's, wherever the machines that sold it stand."""
+    return readers.today(tx.session, Scope(frozenset({SHOP.merchant_id})), world.now)
+
+
 INDEXES: dict[Ask, set[str]] = {
     queue: {"ix_make_commands_device", "ix_orders_d"},
     the_money_at_risk: {
@@ -262,6 +268,7 @@ INDEXES: dict[Ask, set[str]] = {
     receipts_to_tell_of: {"ix_receipts_unregistered"},
     ends_untold: {"ix_alert_messages_end_untold"},
     sold_today: {"ix_payments_taken_in_part"},
+    sold_today_by_one: {"ix_orders_", "ix_sales_days_sums"},
     returns_followed: {"ix_return_requests_"},  # by state, or by being one that is followed
     grace: {"ix_orders_d"},  # by drink or by device: both begin with the machine,
 }

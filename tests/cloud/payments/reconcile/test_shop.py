@@ -212,6 +212,16 @@ def test_what_the_shop_sells_elsewhere_is_counted_and_explained(till: Till) -> N
     assert report.is_clean
 
 
+def test_what_the_shop_sells_elsewhere_is_in_no_sum(till: Till) -> None:
+    """Regression: a shop whose day agreed printed "taken 329.00 there, 179.00 here", and 50.00 of no return of ours."""
+    refund_in_cabinet(till, sold(till), "30.00")
+    elsewhere = till.shop.captured(metadata={"cms": "a shop of cups"})
+    till.shop.refund(elsewhere["id"], "50.00")
+    row = reconciled(till).row
+    assert (row.payments_there, row.refunds_there) == (1, 1)
+    assert (row.taken_there, row.returned_there) == (PRICE, 3000)
+
+
 def test_a_return_the_provider_does_not_have_is_named(till: Till) -> None:
     order_id = sold(till)
     till.world.refunded(till.world.payment(order_id).id, "31374cc8-0015-5000-8000-000000000000")
