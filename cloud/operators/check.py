@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,7 +21,7 @@ from cloud.fleet.models import Control, Credential, Device, DeviceLive, FormerCr
 from cloud.fleet.vault import SecretUnreadable
 from cloud.orders import trusted_outcome
 from cloud.orders.at_risk import unsettled
-from cloud.payments.outcomes import Ok
+from cloud.payments.outcomes import AuthError, NotSent, Ok, Outcome, RateLimited
 from cloud.payments.provider_clients import NoCredential
 from cloud.payments.yookassa.receipts import setup_problem
 from cloud.settings import Settings
@@ -203,8 +204,22 @@ def _left_shop(cloud: Cloud, account: FormerCredential, open_: str) -> Finding:
     if account.scenario == CUSTOM and not account.status_url:
         return Finding(True, f"{name}; the merchant only calls back")
     if not isinstance(outcome, Ok):
-        return Finding(False, f"{name}; the provider does not accept its key ({type(outcome).__name__})")
+        return Finding(False, f"{name}; {_unheard(outcome)}")
     return Finding(True, f"{name}; its key is still accepted")
+
+
+def _unheard(outcome: Outcome[Any]) -> str:
+    """What an operator looks at next: only a refused key is the key's fault."""
+    match outcome:
+        case AuthError():
+            words = "the provider does not accept the account"
+        case NotSent():
+            words = "the provider cannot be reached, so nobody was asked whether the key is right"
+        case RateLimited():
+            words = "the provider has had too many questions, ask again later"
+        case _:
+            words = "the provider gave no answer that can be read"
+    return f"{words} ({type(outcome).__name__})"
 
 
 def _shop(cloud: Cloud, credential: Credential) -> Finding:
@@ -217,7 +232,7 @@ def _shop(cloud: Cloud, credential: Credential) -> Finding:
         return Finding(True, f"{name}: the merchant only calls back, so nobody was asked whether the key is right")
     outcome = client.me()
     if not isinstance(outcome, Ok):
-        return Finding(False, f"{name}: the provider does not accept the account ({type(outcome).__name__})")
+        return Finding(False, f"{name}: {_unheard(outcome)}")
     if outcome.value.account_id != credential.account_id:
         return Finding(False, f"{name}: the key belongs to shop {outcome.value.account_id}")
     wrong = setup_problem(credential.scenario, credential.receipt, outcome.value.fiscalization)

@@ -1,6 +1,7 @@
 """T-Bank set up as a merchant does it: settings, `fleet.toml`, `coffee-cloud check`, a payment over the real app."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from cloud.processes.app import create_app
 from cloud.settings import Settings, SettingsError
 from cloud.wiring import build
 from simulator.tbank import TBankSimulator
+from simulator.tbank.faults import Fault, FaultKind
 from simulator.tbank.terminals import DEFAULT_TERMINAL
 from tests.cloud.worlds import ONE_STAGE, PRICE, SECRET_KEY, START, World
 
@@ -108,6 +110,28 @@ def test_the_check_says_whether_the_terminal_is_accepted(
     assert [(finding.good, finding.words) for finding in found] == [
         (good, f"north/TBank (shop {DEFAULT_TERMINAL.key}): {words}")
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (None, "the provider cannot be reached, so nobody was asked whether the key is right (NotSent)"),
+        (FaultKind.HTML_502, "the provider gave no answer that can be read (Unknown)"),
+    ],
+)
+def test_the_check_blames_no_key_that_nobody_was_asked_about(
+    sqlite_world: World, bank: TBankSimulator, kind: FaultKind | None, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: without a way out, or a provider that was ill, a good key was said to be refused."""
+    monkeypatch.setattr(check, "BROKER_WAIT_S", 0.05)
+    apply_fleet(sqlite_world)
+    settings = settings_for(sqlite_world, bank)
+    if kind is None:
+        settings = replace(settings, tbank_url="http://127.0.0.1:1/v2")
+    else:
+        bank.faults.add(Fault(kind, times=10))
+    found = [f.words for f in check.checkup(settings) if f.words.startswith("north/TBank")]
+    assert found == [f"north/TBank (shop {DEFAULT_TERMINAL.key}): {words}"]
 
 
 def test_the_books_tell_a_payment_its_order_and_its_returns(sqlite_world: World) -> None:
