@@ -78,6 +78,10 @@ class YooKassaSimulator(NotifyingService):
     def behaviour(self, behaviour: Behaviour) -> None:
         self.provider.behaviour = behaviour
 
+    def page_url(self, payment_id: str) -> str:
+        """Where the buyer pays."""
+        return self._artist.page_url(payment_id)
+
     def pay(self, payment_id: str, card: str = "", method: str = "bank_card") -> None:
         """The buyer's part, without a browser. Raises problems.Rejected when the payment cannot be paid so."""
         self.provider.attempt(payment_id, method, card)

@@ -54,6 +54,11 @@ def buy_by_clicking(pages: Pages, address: str) -> None:
     assert order.evaluate("window.isTheSamePage"), "the page was loaded anew"
     expect(panel.locator("#cups .much")).to_have_text("100 %")
     expect(front.get_by_role("link", name="Книги платёжной системы")).to_be_visible()
+    front.reload()
+    for name, heading in (("Забрать кофе", "Готово!"), ("Оплатить", re.compile("Оплачено|Сумма удержана"))):
+        with front.expect_popup() as opened:
+            front.get_by_role("link", name=name).click()
+        expect(opened.value.get_by_role("heading", name=heading)).to_be_visible()
 
 
 def is_deaf(address: str) -> bool:
