@@ -277,6 +277,8 @@ class SqliteFile:
 def open_read_only(folder: Path) -> Iterator[sqlite3.Connection]:
     """A read-only connection, for programs that only look at the journal. Raises `JournalFailed`."""
     path = folder / FILE
+    if not path.exists():
+        raise JournalFailed(f"no agent has run with {folder}")
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
     except sqlite3.Error as error:

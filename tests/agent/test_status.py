@@ -15,9 +15,11 @@ import pytest
 from pytest_mock import MockerFixture
 
 from agent import show
+from agent.cli import main
 from agent.doctor.examination import examine
 from agent.folder_lock import LOCK_FILE
 from agent.journal.sqlite_file import LEAST_FREE, SqliteFile
+from agent.settings import PREFIX
 from agent.status_file import BURST, EVERY_S, NAME, ON_CARD_EVERY_S, StatusFile
 from tests.programs import free_port
 
@@ -79,6 +81,14 @@ def test_an_agent_that_was_killed_sells_nothing(tmp_path: Path) -> None:
     assert not is_good
     assert {"selling: no", "agent: not running (version 1, 1 s ago)"} <= set(lines)
     assert any("does not run" in line for line in lines)
+
+
+def test_before_the_first_run_the_journal_is_not_said_to_be_broken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}STATE_DIR", str(tmp_path))
+    assert main(["journal"]) == 1
+    assert capsys.readouterr().err == f"coffee-agent: no agent has run with {tmp_path}\n"
 
 
 def test_a_full_disk(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
