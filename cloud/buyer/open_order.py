@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from flask import redirect, request, url_for
 from sqlalchemy import select
@@ -17,7 +18,7 @@ from cloud.buyer.services import Services
 from cloud.fleet.models import Device, Merchant
 from cloud.orders.models import Order
 from cloud.orders.qr_signature import Signature
-from cloud.orders.scanning import Found, NotForSale, Scan, Why, find_order, open_order
+from cloud.orders.scanning import Found, NotForSale, Scan, Why, find_order, is_contract_over, open_order
 from cloud.orders.states import Status
 
 log = logging.getLogger("cloud.buyer")
@@ -103,7 +104,9 @@ def find_device(services: Services, device_uuid: str) -> DeviceView | None:
         device = session.get(Device, device_uuid)
         if device is None:
             return None
-        return view_device(device, session.get_one(Merchant, device.merchant_id).contact_email)
+        merchant = session.get_one(Merchant, device.merchant_id)
+        view = view_device(device, merchant.contact_email)
+        return replace(view, has_menu=view.has_menu and not is_contract_over(merchant, services.clock()))
 
 
 def lead_to(order_id: str, status: int = 303) -> BaseResponse:

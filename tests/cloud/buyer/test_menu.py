@@ -99,6 +99,7 @@ def test_where_the_contract_is_over_nothing_is_offered(client: FlaskClient, orde
     assert response.status_code == 403
     assert "больше не принимает оплату телефоном" in response.text
     assert "<button" not in response.text
+    assert MENU not in response.text  # it led to itself
 
 
 @pytest.mark.parametrize("changed", [{"closed_since": START}, {"status": "closed"}, {"qr": "signed"}])
