@@ -19,6 +19,7 @@ from cloud.payments.custom.signature import NotSigned, Purpose, WronglySigned, c
 from cloud.payments.inbox import Reception
 from cloud.payments.notification import MAX_NOTIFICATION_BYTES, Notification
 from cloud.payments.provider_clients import NoCredential, ProviderClients
+from cloud.payments.refused_call import refused
 
 log = logging.getLogger("cloud.payments.own_page.callback")  # operators filter by it
 
@@ -42,14 +43,14 @@ def create_blueprint(database: Database, clients: ProviderClients, clock: Clock)
     blueprint = Blueprint("custom_callback", __name__)
 
     @blueprint.post(PATH, strict_slashes=False)
-    def custom_callback() -> tuple[Response, int]:
+    def custom_callback() -> Response:
         try:
             told = _authentic(clients, request.get_data(cache=False)[: MAX_NOTIFICATION_BYTES + 1], clock())
             _take(inbox.take_in(database, _notification(told), clock()))
-        except Refused as refused:
-            log.warning("callback refused: %s", refused.code, extra={"remote": request.remote_addr})
-            return jsonify(error={"code": refused.code, "message": f"refused: {refused.code}"}), refused.status
-        return jsonify(status="stored"), 200
+        except Refused as why:
+            log.warning("callback refused: %s", why.code, extra={"remote": request.remote_addr})
+            return refused(why.status, why.code, f"refused: {why.code}")
+        return jsonify(status="stored")
 
     return blueprint
 

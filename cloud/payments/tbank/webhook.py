@@ -13,6 +13,7 @@ from cloud.payments import inbox
 from cloud.payments.inbox import Reception
 from cloud.payments.notification import MAX_NOTIFICATION_BYTES, NotANotification
 from cloud.payments.provider_clients import ProviderClients
+from cloud.payments.refused_call import refused
 from cloud.payments.tbank.notification import Message, parse_message
 
 log = logging.getLogger("cloud.payments.tbank.webhook")
@@ -20,6 +21,8 @@ log = logging.getLogger("cloud.payments.tbank.webhook")
 PATH = "/v1/tbank-webhook"
 SCENARIO = "TBank"
 """Of accounts that are terminals at this bank."""
+OK = "OK"
+"""The whole body: with a line's end it is no `OK`."""
 
 
 def create_blueprint(database: Database, clients: ProviderClients, clock: Clock) -> Blueprint:
@@ -32,13 +35,13 @@ def create_blueprint(database: Database, clients: ProviderClients, clock: Clock)
             message = parse_message(request.get_data(cache=False)[: MAX_NOTIFICATION_BYTES + 1])
         except NotANotification as error:
             log.warning("not a notification: %s", error, extra={"remote": request.remote_addr})
-            return _answer(400, str(error))
+            return refused(400, "not_a_notification", str(error))
         if not _is_genuine(clients, message):
             log.warning("notification with a wrong token", extra={"remote": request.remote_addr})
-            return _answer(403, "wrong token")
+            return refused(403, "wrong_token", "wrong token")
         if inbox.take_in(database, message.notification(), clock()) is Reception.NO_ROOM:
-            return _answer(503, "too many unknown notifications")
-        return _answer(200, "OK")
+            return refused(503, "too_many_unknown", "too many unknown notifications")
+        return Response(OK, mimetype="text/plain")
 
     return blueprint
 
@@ -50,8 +53,3 @@ def _is_genuine(clients: ProviderClients, message: Message) -> bool:
     nothing: the bank is asked.
     """
     return any(message.is_from(client.shop.secret_key) for client in clients.all_of_account(message.terminal, SCENARIO))
-
-
-def _answer(status: int, words: str) -> Response:
-    """The body is the words and nothing else: `OK` with a line's end is no `OK`."""
-    return Response(words, status, mimetype="text/plain")

@@ -10,6 +10,7 @@ from cloud.http.addresses import Network
 from cloud.payments import inbox
 from cloud.payments.inbox import Reception
 from cloud.payments.notification import MAX_NOTIFICATION_BYTES, NotANotification
+from cloud.payments.refused_call import refused
 from cloud.payments.yookassa.notification import is_from_provider, parse_notification
 
 log = logging.getLogger("cloud.payments.yookassa.webhook")
@@ -26,18 +27,14 @@ def create_blueprint(
         forwarded = request.headers.get("X-Forwarded-For")
         if not is_from_provider(request.remote_addr, forwarded, trusted_proxies, senders):
             log.warning("notification from a stranger's address", extra={"remote": request.remote_addr})
-            return _answer(403, "not a provider's address")
+            return refused(403, "not_a_provider", "not a provider's address")
         try:
             notification = parse_notification(request.get_data(cache=False)[: MAX_NOTIFICATION_BYTES + 1])
         except NotANotification as error:
             log.warning("not a notification: %s", error, extra={"remote": request.remote_addr})
-            return _answer(400, str(error))
+            return refused(400, "not_a_notification", str(error))
         if inbox.take_in(database, notification, clock()) is Reception.NO_ROOM:
-            return _answer(503, "too many unknown notifications")
-        return _answer(200, "stored")
+            return refused(503, "too_many_unknown", "too many unknown notifications")
+        return Response("stored\n", mimetype="text/plain")
 
     return blueprint
-
-
-def _answer(status: int, words: str) -> Response:
-    return Response(words + "\n", status, mimetype="text/plain")

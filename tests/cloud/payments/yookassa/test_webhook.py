@@ -164,7 +164,8 @@ NONSENSE: dict[str, bytes] = {
 
 @pytest.mark.parametrize("body", NONSENSE.values(), ids=list(NONSENSE))
 def test_what_is_no_notification_is_400_and_not_stored(sqlite_till: Till, body: bytes) -> None:
-    assert sqlite_till.post(body).status_code == 400
+    answer = sqlite_till.post(body)
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (400, "not_a_notification")
     assert sqlite_till.notifications() == []
 
 
