@@ -53,8 +53,9 @@ class Scope:
         if self.merchants:
             parts.append(merchant.in_(sorted(self.merchants)))
         if machine is not None and self.machines:
-            owners = sorted({owner for owner, _ in self.machines})
-            parts.append(and_(merchant.in_(owners), machine.in_(sorted(name for _, name in self.machines))))
+            for owner in sorted({owner for owner, _ in self.machines}):  # a machine may be another's by now
+                its = sorted(name for merchant_id, name in self.machines if merchant_id == owner)
+                parts.append(and_(merchant == owner, machine.in_(its)))
         return or_(*parts) if parts else false()
 
     def only(self, merchant_id: str) -> "Scope":

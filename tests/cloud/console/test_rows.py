@@ -21,7 +21,7 @@ from cloud.orders.tasks import Lane
 from protocol.reasons import Result
 from tests.cloud.database.test_indexes import listening
 from tests.cloud.orders.test_operator_actions import poured, silent
-from tests.cloud.worlds import ONE_STAGE, OTHER_DEVICE, World
+from tests.cloud.worlds import DEVICE, ONE_STAGE, OTHER_DEVICE, World
 
 NORTH = Scope(frozenset({"north"}))
 ANYTHING = Query()
@@ -60,10 +60,12 @@ def test_each_chip_shows_what_it_says(world: World) -> None:
 def test_nothing_is_shown_beyond_the_scope(world: World) -> None:
     one_of_each(world)
     mine = Scope(machines=frozenset({("north", OTHER_DEVICE)}))
+    moved_away = Scope(machines=mine.machines | {("south", DEVICE)})  # `south` has given that machine to `north`
     other = world.scan(device=OTHER_DEVICE)
     for chip in Chip:
         assert ids(world, chip, NOTHING) == ids(world, chip, Scope(frozenset({"south"}))) == [], chip
         assert ids(world, chip, mine) == ([other] if chip is Chip.ALL else []), chip
+        assert ids(world, chip, moved_away) == ids(world, chip, mine), chip
     with world.database.read() as session:
         assert named(session, mine, other) == [other]
         assert named(session, NOTHING, other) == []
