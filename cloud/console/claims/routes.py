@@ -13,7 +13,6 @@ from cloud.access.journal import Subject
 from cloud.console.claims.readers import ListedClaim, ListedRequest, claims_in, requests_in
 from cloud.console.claims.texts_en import EN
 from cloud.console.claims.texts_ru import RU
-from cloud.console.orders import typed
 from cloud.console.orders.acting import asker, attempt, shown_in
 from cloud.console.orders.facts import OrderSummary
 from cloud.console.orders.sentence import sentence
@@ -98,10 +97,9 @@ def answer(context: RequestContext, claim_id: str) -> BaseResponse:
     order_id = None if shown is None else attempt(context, Act.ANSWER_CLAIM, "", work)
     if order_id is not None:
         context.say(f"claims.done.{'resolved' if resolves else 'answered'}")
-        return context.go("orders.show", order_id=order_id)
-    with context.read() as session:
-        order_id = session.get_one(Claim, int(claim_id)).order_id
-    typed.keep(order_id, "answer", words)
+    else:
+        with context.read() as session:
+            order_id = session.get_one(Claim, int(claim_id)).order_id
     return context.go("orders.show", order_id=order_id)
 
 

@@ -85,17 +85,15 @@ def perform_pour(context: RequestContext, order_id: str, words: str, shown: int)
     return poured or order_id
 
 
-def perform_resolve(context: RequestContext, order_id: str, words: str, shown: int) -> bool:
-    """Mark as resolved; False when it was refused."""
+def perform_resolve(context: RequestContext, order_id: str, words: str, shown: int) -> None:
+    """Mark as resolved."""
 
     def work(tx: Transaction) -> Done[bool]:
         claims.mark_resolved(tx, order_id, context.person.email, words, context.now, shown)
         return Done(True, None, {"resolved": True})
 
-    is_done = attempt(context, Act.RESOLVE, words, work) is not None
-    if is_done:
+    if attempt(context, Act.RESOLVE, words, work):
         context.say("orders.done.resolved")
-    return is_done
 
 
 def perform_note(context: RequestContext, order_id: str, words: str) -> None:

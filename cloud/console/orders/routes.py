@@ -8,7 +8,6 @@ from cloud.access.acts import Act
 from cloud.access.signing import Signer
 from cloud.console.orders import evidence as files
 from cloud.console.orders import query as queries
-from cloud.console.orders import typed
 from cloud.console.orders.acting import (
     perform_keep,
     perform_note,
@@ -79,7 +78,7 @@ def show(context: RequestContext, order_id: str) -> str:
         reasons=[(one.value, context.texts(f"orders.reason.{one.value}")) for one in ReturnReason],
         return_waits=return_waits(whole.order), can_pour=why_not_again(whole.order) == "",
         drinks=drinks_so_far(whole.order, len(whole.again)),
-        is_moving=_is_moving(whole), zone=context.texts.zone.key, roubles=roubles, typed=typed.take(order_id),
+        is_moving=_is_moving(whole), zone=context.texts.zone.key, roubles=roubles,
     )  # fmt: skip
 
 
@@ -128,9 +127,8 @@ def pour(context: RequestContext, order_id: str) -> BaseResponse:
 @section.act("/orders/<order_id:order_id>/resolve", Act.RESOLVE, ORDER)
 def resolve(context: RequestContext, order_id: str) -> BaseResponse:
     """The order's trouble is dealt with."""
-    words, said = request.form.get("resolve_words", ""), shown_in(context, request.form.get("said", ""))
-    if said is None or not perform_resolve(context, order_id, words, said):
-        typed.keep(order_id, "resolve_words", words)
+    if (said := shown_in(context, request.form.get("said", ""))) is not None:
+        perform_resolve(context, order_id, request.form.get("resolve_words", ""), said)
     return context.go("orders.show", order_id=order_id)
 
 

@@ -93,7 +93,7 @@ def save_keys(context: RequestContext, merchant_id: str, scenario: str) -> str |
     except FleetFileError as error:
         return _keys(context, merchant_id, scenario, typed, _of_form(context, error.problems))
     except Overtaken:
-        context.say("shell.error.409.text", good=False)
+        context.say("settings.overtaken", good=False)
         return context.go("settings.keys", merchant_id=merchant_id, scenario=scenario)
     context.say("settings.keys_saved")
     return context.go("settings.merchant", merchant_id=merchant_id)
@@ -237,7 +237,7 @@ def _taken(context: RequestContext, act: Act, subject: Subject, work: Any) -> No
             told = _must(context, error.code or name) or words
             context.say("settings.not_taken", good=False, name=_named(context, name), words=told)
     except Overtaken:
-        context.say("shell.error.409.text", good=False)
+        context.say("settings.overtaken", good=False)
     except editing.NoSuchThing:
         raise NotFound from None
     else:

@@ -98,6 +98,7 @@ EN = {
     "settings.preview.ru": "In Russian",
     "settings.preview.en": "In English",
     "settings.saved": "Saved.",
+    "settings.overtaken": "While you were looking somebody has changed it. Your changes are not saved.",
     "settings.not_taken": "{name}: {words}",
     "settings.must.price": "a sum in roubles from {least} to {most}, such as 179 or 179.50",
     "settings.must.no_price": "one size at least needs a price",

@@ -98,6 +98,7 @@ RU = {
     "settings.preview.ru": "По-русски",
     "settings.preview.en": "По-английски",
     "settings.saved": "Сохранено.",
+    "settings.overtaken": "Пока вы смотрели, кто-то это изменил. Ваши изменения не сохранены.",
     "settings.not_taken": "{name}: {words}",
     "settings.must.price": "сумма в рублях от {least} до {most}, например 179 или 179,50",
     "settings.must.no_price": "нужна цена хотя бы одного размера",

@@ -52,6 +52,7 @@ EN = {
     "shell.password_easy": "That password is easily guessed.",
     "shell.bad_link": "This link is not valid any more. Ask for a new one.",
     "shell.logged_out": "You are logged out.",
+    "shell.became": "Meanwhile this became:",
     "shell.error.400": "Request not understood",
     "shell.error.400.text": "Go back to the page and try again.",
     "shell.error.csrf.text": "The page was opened too long ago or in another window. Reload it and repeat.",

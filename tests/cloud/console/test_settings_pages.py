@@ -73,7 +73,7 @@ def test_a_colleagues_price_is_not_written_over_by_a_page_that_was_open_before(c
 
     said = SAID.findall(client.get(post(client, at, **opened | {"name": "Латте большой"}).location or "").text)
 
-    assert said == [("bad", "Пока вы смотрели, кто-то это изменил. Обновите страницу.")]
+    assert said == [("bad", "Пока вы смотрели, кто-то это изменил. Ваши изменения не сохранены.")]
     opened = typed_into(client.get(f"/console/settings/machine/{DEVICE}").text, at)
     post(client, at, **opened | {"name": "Латте большой"})
     with console.cloud.database.read() as session:
@@ -326,7 +326,7 @@ def test_keys_that_a_colleague_has_changed_are_not_written_over(console: Console
 
     said = SAID.findall(client.get(post(client, KEYS, **opened | {"capture": "on_dispense"}).location or "").text)
 
-    assert said == [("bad", "Пока вы смотрели, кто-то это изменил. Обновите страницу.")]
+    assert said == [("bad", "Пока вы смотрели, кто-то это изменил. Ваши изменения не сохранены.")]
     assert stored_addresses(console)[0] == f"{PAGE}/moved"
 
 
