@@ -185,9 +185,11 @@ def _workers(session: Session, now: datetime) -> Iterator[Gauge]:
     workers.add(len(found))
     connected = Gauge("coffee_workers_at_broker", "Those of them that reach the MQTT broker.")
     connected.add(sum(worker.broker_connected for worker in found))
+    hearing = Gauge("coffee_workers_hearing", "Those of them that also hear the machines.")
+    hearing.add(sum(worker.broker_connected and worker.hears_devices for worker in found))
     lag = Gauge("coffee_listener_lag_seconds", "For how long the oldest unread report of a machine has waited.")
     lag.add(max((worker.lag_s for worker in found), default=0.0))
-    yield from (workers, connected, lag)
+    yield from (workers, connected, hearing, lag)
 
 
 def _restores(session: Session) -> Gauge:

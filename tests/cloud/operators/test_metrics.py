@@ -96,6 +96,16 @@ def test_orders_outbox_workers_and_devices_are_counted(till: Till) -> None:
     assert told['coffee_devices{status="active",online="true"}'] == 2
 
 
+def test_workers_that_hear_the_machines_are_counted_apart(sqlite_till: Till) -> None:
+    """Regression: while none did, nothing was sold and no figure told of it."""
+    world = sqlite_till.world
+    world.database.transact(heartbeat.beat, "deaf", True, world.now, hears_devices=False)
+    world.database.transact(heartbeat.beat, "away", False, world.now)
+    told = figures(sqlite_till)
+    found = [told[f"coffee_workers_{what}"] for what in ("alive", "at_broker", "hearing")]
+    assert found == [3, 2, 1], "and one that is always there"
+
+
 def test_a_return_nobody_may_begin_yet_is_not_overdue(till: Till) -> None:
     world = till.world
     order_id = world.pay()
