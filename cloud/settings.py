@@ -5,6 +5,7 @@ All problems are told at once (`SettingsError`). `docs/settings.md` lists every 
 
 import os
 import re
+import ssl
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cloud.database.address import wrong_with
 from cloud.http.addresses import Network, normal_url, parse_networks, parse_senders
 
 YOOKASSA_SENDERS = (
@@ -122,15 +124,17 @@ class Settings:
         problems = reader.problems
         values = {
             "secret_key": reader.text("SECRET_KEY", ""),
-            "old_secret_keys": tuple(filter(None, reader.text("OLD_SECRET_KEYS", "").split(","))),
-            "database_url": reader.database("DATABASE_URL", cls.database_url),
-            "database_listen_url": reader.matching(
+            "old_secret_keys": reader.parted("OLD_SECRET_KEYS"),
+            "database_url": reader.database(
+                "DATABASE_URL", cls.database_url, _DATABASE, "sqlite:///FILE or postgresql+psycopg://..."
+            ),
+            "database_listen_url": reader.database(
                 "DATABASE_LISTEN_URL", "", f"|{_SERVER}", "postgresql+psycopg://..."
             ),
             "mqtt_url": reader.brokers("MQTT_URL", cls.mqtt_url),
             "mqtt_user": reader.text("MQTT_USER", ""),
             "mqtt_password": reader.text("MQTT_PASSWORD", ""),
-            "mqtt_ca": reader.file("MQTT_CA"),
+            "mqtt_ca": reader.file("MQTT_CA", of_authorities=True),
             "mqtt_cert": reader.file("MQTT_CERT"),
             "mqtt_key": reader.file("MQTT_KEY"),
             "machines_mqtt_url": reader.brokers("MACHINES_MQTT_URL", ""),
@@ -216,8 +220,15 @@ class _Reader:
             self.problems.append(f"COFFEE_{name} must be {wanted}")
         return text
 
-    def database(self, name: str, default: str) -> str:
-        return self.matching(name, default, _DATABASE, "sqlite:///FILE or postgresql+psycopg://...")
+    def database(self, name: str, default: str, pattern: str, wanted: str) -> str:
+        text = self.matching(name, default, pattern, wanted)
+        if text and re.fullmatch(pattern, text) and (wrong := wrong_with(text)):
+            self.problems.append(f"COFFEE_{name} {wrong}")
+        return text
+
+    def parted(self, name: str) -> tuple[str, ...]:
+        """What stands between commas."""
+        return tuple(filter(None, (each.strip() for each in self.text(name, "").split(","))))
 
     def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
         text = self.text(name, default)
@@ -243,16 +254,20 @@ class _Reader:
 
     def public_keys(self, name: str) -> tuple[str, ...]:
         """Parted by commas. An agent that is told anything else does not start."""
-        keys = tuple(filter(None, (key.strip() for key in self.text(name, "").split(","))))
+        keys = self.parted(name)
         if not all(map(_is_public_key, keys)):
             self.problems.append(f"COFFEE_{name} must be Ed25519 public keys in base64, parted by commas")
         return keys
 
-    def file(self, name: str) -> str:
+    def file(self, name: str, *, of_authorities: bool = False) -> str:
         path = self.text(name, "")
         try:
             if path:
                 Path(path).open("rb").close()
+            if path and of_authorities:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except ssl.SSLError:
+            self.problems.append(f"COFFEE_{name}: {path} holds no certificate in PEM")
         except (FileNotFoundError, NotADirectoryError):
             self.problems.append(f"COFFEE_{name}: there is no file {path}")
         except OSError as error:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from cloud.alerts.kinds import COUNTS, TERMS, Kind, Terms
+from cloud.alerts.kinds import COUNTS, OF_THE_PLATFORM, TERMS, Kind, Terms
 
 FLAPPING_WITHIN = timedelta(minutes=30)
 FLIPS = 4
@@ -144,18 +144,20 @@ def _reopened(incident: Incident, now: datetime) -> Incident:
 
 
 def _next_state(incident: Incident, pending: timedelta, now: datetime, *, inhibited: bool) -> State:
+    is_lasting = incident.present and now - incident.since >= pending
     match incident.state:
         case State.PENDING if inhibited:
             return State.PENDING
         case State.PENDING:
-            is_lasting = incident.present and now - incident.since >= pending
-            return State.OPEN if is_lasting or incident.unstable else State.PENDING
+            return State.OPEN if is_lasting or (incident.present and incident.unstable) else State.PENDING
         case State.OPEN:
             return State.OPEN if incident.present else State.RECOVERING
         case State.RECOVERING if incident.present:
             return State.OPEN
         case State.RECOVERING:
             return State.RESOLVED if now - incident.changed_at >= _calm(incident) else State.RECOVERING
+        case State.RESOLVED if incident.kind in OF_THE_PLATFORM:
+            return State.OPEN if is_lasting else State.RESOLVED
         case State.RESOLVED:
             return State.OPEN if incident.present else State.RESOLVED
 
@@ -177,7 +179,7 @@ def _with_flip(incident: Incident, condition: Condition | None, now: datetime) -
     if incident.present is (condition is not None):
         return incident
     recent = [flip for flip in incident.flips if now - flip < FLAPPING_WITHIN]
-    flips = (*recent, now)[-MOST_FLIPS_KEPT:]
+    flips = tuple(recent[:-1] if _ends_a_blip(incident, now) else [*recent, now][-MOST_FLIPS_KEPT:])
     unstable = incident.unstable or len(flips) >= FLIPS
     revision = incident.revision + (unstable and not incident.unstable)
     since = condition.since if condition is not None else incident.since
@@ -185,3 +187,10 @@ def _with_flip(incident: Incident, condition: Condition | None, now: datetime) -
         incident, present=condition is not None, changed_at=now, since=since, flips=flips, unstable=unstable,
         revision=revision,
     )  # fmt: skip
+
+
+def _ends_a_blip(incident: Incident, now: datetime) -> bool:
+    """What hides others' troubles must have lasted to count: each quick restart of a worker may be such a blip."""
+    if not incident.present or incident.kind not in OF_THE_PLATFORM:
+        return False
+    return incident.state is State.PENDING or now - incident.since < incident.terms.pending

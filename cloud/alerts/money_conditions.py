@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from cloud.alerts.incident import Condition
 from cloud.alerts.kinds import PLATFORM, Kind
-from cloud.fleet import accounts, zones
+from cloud.fleet import accounts
 from cloud.fleet.accounts import Account
 from cloud.fleet.custom_account import CUSTOM
 from cloud.fleet.models import Credential, Merchant
@@ -24,8 +24,8 @@ STUCK_AFTER = timedelta(hours=1)
 """A return or a capture is a matter of minutes at the provider; longer, somebody should look."""
 RETURNING = frozenset({Next.RETURN_OPEN, Next.RETURN_ASKED})
 ENDING_WITHIN = timedelta(days=14)
-_FIRST_DAY = zones.day_of(zones.YEARS.start, 1, 1)
-"""Rows of before hold earlier ones, and nothing can be reckoned back from year 1."""
+ENDED_FOR = timedelta(days=7)
+"""A contract that nobody has prolonged by then was let end."""
 FAILED_ASKS, PAYMENTS_AFFECTED = 3, 3
 """A provider is down when so many payments were each asked about so often in vain."""
 LATELY = timedelta(minutes=2)
@@ -112,12 +112,12 @@ def waiting_claims(session: Session, now: datetime) -> list[Condition]:
 
 
 def ending_contracts(session: Session, now: datetime) -> list[Condition]:
-    """Merchants whose contract ends soon; after its last day nothing is sold."""
-    soon = (now + ENDING_WITHIN).date()
-    asked = select(Merchant.id, Merchant.valid_until).where(Merchant.valid_until <= soon)
+    """Merchants whose contract ends soon, or ended lately; after its last day nothing is sold."""
+    ended, soon = (now - ENDED_FOR).date(), (now + ENDING_WITHIN).date()
+    asked = select(Merchant.id, Merchant.valid_until).where(Merchant.valid_until.between(ended, soon))
     return [
         Condition(
-            Kind.VALIDITY_ENDING, merchant, "", datetime.combine(max(last, _FIRST_DAY), time(), UTC) - ENDING_WITHIN,
+            Kind.VALIDITY_ENDING, merchant, "", datetime.combine(last, time(), UTC) - ENDING_WITHIN,
             {"last_day": last.isoformat()},
         )
         for merchant, last in session.execute(asked)

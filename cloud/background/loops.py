@@ -12,6 +12,7 @@ from typing import Protocol
 
 from sqlalchemy.exc import DBAPIError
 
+from cloud.background.absence import Absence
 from cloud.database.clock import utc_now
 from cloud.database.postgresql import is_away, is_locked
 from cloud.database.wakeup import Waiter, Wakeups
@@ -23,6 +24,9 @@ log = logging.getLogger("cloud.background.loops")
 AFTER_ERROR_S = 1.0
 CLOCK_LOOK_S = 30.0
 """How often a program that goes by the clock looks whether somebody has set it."""
+
+_absence = Absence()
+"""Of the database, as all loops of this process see it."""
 
 Clock = Callable[[], datetime]
 
@@ -74,33 +78,41 @@ class Loop:
         return self._thread.is_alive()
 
     def _run(self) -> None:
+        try:
+            self._step_on()
+        finally:
+            _absence.ends(self)
+
+    def _step_on(self) -> None:
         while not self._stopping.is_set():
             try:
                 began = self._clock()
                 wake_at = self._steps.step(began)
+                _absence.answers(self)
                 pause = (wake_at - self._clock()).total_seconds()
                 if self._goes_by_clock:
                     self._wait_until(wake_at, began)
                     continue
             except DBAPIError as error:
-                log.error("%s: %s", self.name, _said_of(error), exc_info=not is_away(error))
+                self._tell(error)
                 pause = AFTER_ERROR_S
             except Exception:  # the loop must outlive any one step; what failed stays due in the database
                 log.exception("%s: a step failed", self.name)
                 pause = AFTER_ERROR_S
             self._waiter.wait(min(max(pause, 0.0), self._wakeups.longest_sleep_s))  # polling is the truth
 
+    def _tell(self, error: DBAPIError) -> None:
+        if is_locked(error):
+            log.error("%s: somebody else holds what it needs", self.name)
+        elif is_away(error):
+            _absence.fails(self, self.name, type(error.orig).__name__, self._clock())
+        else:
+            log.error("%s: a step failed", self.name, exc_info=error)
+
     def _wait_until(self, wake_at: datetime, began: datetime) -> None:
         """A clock that was set back by more than the step took ends the wait."""
         while not self._stopping.is_set() and began <= (now := self._clock()) < wake_at:
             self._waiter.wait(min((wake_at - now).total_seconds(), CLOCK_LOOK_S))
-
-
-def _said_of(error: DBAPIError) -> str:
-    """One line a second says enough of a database that is away."""
-    if is_locked(error):
-        return "somebody else holds what it needs"
-    return f"the database does not answer ({type(error.orig).__name__})" if is_away(error) else "a step failed"
 
 
 class PoolClosed(Exception):

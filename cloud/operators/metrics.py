@@ -185,9 +185,11 @@ def _workers(session: Session, now: datetime) -> Iterator[Gauge]:
     workers.add(len(found))
     connected = Gauge("coffee_workers_at_broker", "Those of them that reach the MQTT broker.")
     connected.add(sum(worker.broker_connected for worker in found))
+    hearing = Gauge("coffee_workers_hearing", "Those of them that also hear the machines.")
+    hearing.add(sum(worker.broker_connected and worker.hears_devices for worker in found))
     lag = Gauge("coffee_listener_lag_seconds", "For how long the oldest unread report of a machine has waited.")
     lag.add(max((worker.lag_s for worker in found), default=0.0))
-    yield from (workers, connected, lag)
+    yield from (workers, connected, hearing, lag)
 
 
 def _restores(session: Session) -> Gauge:
@@ -197,13 +199,15 @@ def _restores(session: Session) -> Gauge:
 
 
 def _devices(session: Session) -> Gauge:
-    gauge = Gauge("coffee_devices", "Machines, by what they are set to and whether they are online.")
-    online = func.coalesce(DeviceLive.online, False)
+    gauge = Gauge("coffee_devices", "Machines, by what they are set to and whether they are online, or never were.")
+    online = case((DeviceLive.online, "true"), (DeviceLive.seen_at.is_(None), "never"), else_="false")
     asked = select(Device.status, online, func.count()).outerjoin(
         DeviceLive, DeviceLive.device_uuid == Device.device_uuid
     )  # fmt: skip
-    for status, is_online, number in session.execute(asked.group_by(Device.status, online)):
-        gauge.add(number, status=status, online="true" if is_online else "false")
+    found = {(status, how): number for status, how, number in session.execute(asked.group_by(Device.status, online))}
+    on_sale = {("active", how): 0 for how in ("true", "false", "never")}  # also at zero: they are compared with before
+    for (status, how), number in (on_sale | found).items():
+        gauge.add(number, status=status, online=how)
     return gauge
 
 

@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session, aliased
 
 from cloud.fleet.accounts import Account
 from cloud.fleet.models import Credential, FormerCredential
-from cloud.orders.models import MONEY_BESIDE, NOT_EARNED, UNFINISHED, Order, Payment
+from cloud.orders.models import MONEY_BESIDE, NOT_EARNED, UNFINISHED, MakeCommand, Order, Payment
 from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaymentState
 from cloud.orders.outbox import MAY_BE_DONE, OutboxRow
 from cloud.orders.states import ON_ITS_WAY, Status, values_of
@@ -170,8 +170,13 @@ _capture_since = (
     .scalar_subquery()
 )
 _earns_its_hold = and_(PAYS, _POURED, Payment.state == PaymentState.HELD.value)
-_wanted_since = case((and_(_OWES, PAYS), _return_since), (_earns_its_hold, _capture_since))
-"""Of what moves long after it was paid."""
+_command_since = (
+    select(func.max(MakeCommand.issued_at))
+    .where(MakeCommand.order_id == Order.id, MakeCommand.live)
+    .correlate(Order)
+    .scalar_subquery()
+)
+_is_on_its_way = and_(PAYS, Order.status.in_(values_of(ON_ITS_WAY)))
 
 
 def summed(risks: Iterable[Risk], now: datetime) -> list[AtRisk]:
@@ -254,7 +259,7 @@ def _each(now: datetime, worrying: ColumnElement[bool], unreadable: Collection[A
                 (and_(has_own, Order.given_back - Payment.refunded < balance), Order.given_back - Payment.refunded),
                 else_=balance,
             ).label("kopecks"),
-            func.coalesce(_wanted_since, Payment.paid_at, Payment.started_at).label("since"),
+            func.coalesce(_wanted_since(unreadable), Payment.paid_at, Payment.started_at).label("since"),
             _return_since.label("return_since"),
             Payment.order_id,
             Payment.id.label("payment_id"),
@@ -283,21 +288,33 @@ def _nobody_to_ask(unreadable: Collection[Account]) -> ColumnElement[bool]:
     return or_(~_is_known, _ACCOUNT.in_(list(unreadable)) if unreadable else false())
 
 
-def _next(now: datetime, unreadable: Collection[Account]) -> Any:
-    """What must come first is named first: nothing moves without a key, or against a provider that says no."""
-    hopeless = or_(
+def _is_hopeless(unreadable: Collection[Account]) -> ColumnElement[bool]:
+    return or_(
         Payment.state.in_(_OPEN_STATES),
         _nobody_to_ask(unreadable),
         _key_is_refused,
         and_(_has_open_task, _refusals >= REFUSALS_FOR_A_PERSON),
         Payment.checks >= UNANSWERED_FOR_A_PERSON,
     )
+
+
+def _wanted_since(unreadable: Collection[Account]) -> ColumnElement[datetime]:
+    """Of what moves long after it was paid; a drink of late money is poured when somebody says so."""
+    return case(
+        (and_(_OWES, PAYS), _return_since),
+        (_earns_its_hold, _capture_since),
+        (and_(_is_on_its_way, ~_is_hopeless(unreadable)), _command_since),
+    )
+
+
+def _next(now: datetime, unreadable: Collection[Account]) -> Any:
+    """What must come first is named first: nothing moves without a key, or against a provider that says no."""
     evidence_is_awaited = and_(PAYS, Order.uncertain.is_(True), Order.return_after > now)
     moves_by_itself = and_(_has_open_task, ~and_(PAYS, Order.waits_for_person))
     machine_is_asked = and_(Order.uncertain.is_(True), Order.restored_at > now - ASKED_FOR, ~moves_by_itself)
     return case(
-        (hopeless, literal(Next.PERSON.value)),
-        (and_(PAYS, Order.status.in_(values_of(ON_ITS_WAY))), literal(Next.POURING.value)),
+        (_is_hopeless(unreadable), literal(Next.PERSON.value)),
+        (_is_on_its_way, literal(Next.POURING.value)),
         (and_(PAYS, Order.status == Status.MANUAL_MAKE.value), literal(Next.WAITING_FOR_BUYER.value)),
         (machine_is_asked, literal(Next.WAITING_FOR_EVIDENCE.value)),
         (~moves_by_itself, literal(Next.PERSON.value)),

@@ -200,6 +200,7 @@ class Worker:
             self._cloud.database.transact(nobody_is_online, self._cloud.clock())
         for link in self._links:
             link.start()
+        self._heartbeat.step(self._clock())  # before its own alert loop looks for a living worker
         for loop in self.loops:
             loop.start()
         here = {Lane.MQTT: self._publisher.lane_worker(), Lane.PROVIDER: self._call_worker.lane_worker()}

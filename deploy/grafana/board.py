@@ -26,7 +26,7 @@ PAID_ORDERS = f'sum by (status) (increase({STAGE}_count{{stage="paid_to_finished
 CALLS, NEWS = _often(f"{CALL}_count", "provider, outcome"), _often("coffee_webhooks_total", "provider, answer")
 CALLS_LAST = _slowest(CALL, "provider, method")
 # Not by `or`, which drops what differs by the metric's name alone.
-WORKERS = '{__name__=~"coffee_workers_alive|coffee_workers_at_broker"}'
+WORKERS = '{__name__=~"coffee_workers_alive|coffee_workers_at_broker|coffee_workers_hearing"}'
 KOPECKS_TO_ROUBLES = "sum by (action) (coffee_money_at_risk_kopecks) / 100"
 PANELS: list[tuple[str, str, str, str, str]] = [
     ("Money at risk, by what happens next", "roubles", KOPECKS_TO_ROUBLES, "{{action}}", "currencyRUB"),
@@ -37,7 +37,7 @@ PANELS: list[tuple[str, str, str, str, str]] = [
     ("How long the oldest has been due", "by lane", "coffee_outbox_oldest_seconds", "{{lane}}", "s"),
     ("Machines", "by state", "sum by (status, online) (coffee_devices)", "{{status}}, online {{online}}", "none"),
     ("What machines told of in an hour", "events", "coffee_machine_events", "{{what}}", "none"),
-    ("Workers", "alive and at the broker", WORKERS, "{{__name__}}", "none"),
+    ("Workers", "alive, at the broker, hearing machines", WORKERS, "{{__name__}}", "none"),
     ("Stages of an order, 99 % within", "by stage", _slowest(STAGE, "stage"), "{{stage}}", "s"),
     ("Stages of an order, half within", "by stage", _slowest(STAGE, "stage", 0.5), "{{stage}}", "s"),
     ("Paid orders ended in an hour", "by how", PAID_ORDERS, "{{status}}", "none"),

@@ -124,6 +124,63 @@ def test_a_database_may_be_spelled_in_the_usual_ways(value: str) -> None:
     assert Settings.from_env(KEY | {"COFFEE_DATABASE_URL": value}).database_url == value
 
 
+OTHER_ADDRESSES = [
+    ("hush@h:abc/d", "port"), ("hush@h:/d", "port"), ("hush@h:99999/d", "port"), ("hush@h:0/d", "port"),
+    ("hush@[::1/d", "IPv6"), ("hush@::1/d", "IPv6"), ("hush@/d?host=one:abc&host=two:5432", "ports"),
+    ("p@hush@h/d", "%40"), ("p@x/hush@h/d", "%40"), ("p@x?hush@h/d", "%40"), ("p@hush:x@h/d", "%40"),
+    ("p@h/d?hush=x", "option"), ("p@h/d?sslpassword=a&hush=x", "option"), ("p@h/d?autocommit=hush", "option"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_LISTEN_URL"])
+@pytest.mark.parametrize(("rest", "about"), OTHER_ADDRESSES)
+def test_an_address_that_no_driver_takes_is_told_in_words_without_its_password(
+    name: str, rest: str, about: str
+) -> None:
+    """Regression: a traceback, or the tail of a password in the log as the name of a host."""
+    [problem] = problems(**{f"COFFEE_{name}": f"postgresql://u:{rest}"})
+    assert problem.startswith(f"COFFEE_{name} has ")
+    assert about in problem
+    assert "hush" not in problem
+
+
+@pytest.mark.parametrize("query", ["hush=1", "timeout=hush"])
+def test_an_option_that_sqlite_does_not_take_is_told(query: str) -> None:
+    [problem] = problems(COFFEE_DATABASE_URL=f"sqlite:///x.db?{query}")
+    assert problem.startswith("COFFEE_DATABASE_URL has an option")
+    assert "hush" not in problem
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql+psycopg:///coffee", "postgresql://u:p%40ss@h/d", "postgresql://u:p?a/b#c@h/d",
+        "postgresql://u@server:p@[::1]:5432/d",
+        "postgresql://u:p@/coffee?host=one:5432&host=two:5432&target_session_attrs=read-write",
+        "postgresql://u:p@/d?host=/run/postgresql", "postgresql://u:p@h/d?sslmode=verify-full&connect_timeout=5",
+        "sqlite:///x.db?timeout=5",
+    ],
+)  # fmt: skip
+def test_an_address_that_a_driver_takes_is_taken(value: str) -> None:
+    assert Settings.from_env(KEY | {"COFFEE_DATABASE_URL": value}).database_url == value
+
+
+def test_the_program_ends_in_order_where_the_address_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    environ = {"COFFEE_SECRET_KEY": "k" * 32, "COFFEE_DATABASE_URL": "postgresql://u:hush@h:abc/d"}
+    told = CliRunner().invoke(main, ["check"], env=environ)
+    assert told.exit_code == 2
+    assert "COFFEE_DATABASE_URL has a host or port that cannot be read" in told.output
+
+
+@pytest.mark.parametrize("held", ["", "not PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_an_authority_that_is_no_certificate_is_told_with_its_setting(held: str, tmp_path: Path) -> None:
+    """Regression: the broker "cannot be reached", and COFFEE_MQTT_URL was named."""
+    (tmp_path / "ca.crt").write_text(held)
+    told = f"COFFEE_MQTT_CA: {tmp_path}/ca.crt holds no certificate in PEM"
+    assert problems(COFFEE_MQTT_CA=f"{tmp_path}/ca.crt") == [told]
+
+
 @pytest.mark.parametrize("value", ["sqlite://", "sqlite:///:memory:", "sqlite+pysqlite:///:memory:"])
 def test_a_database_in_memory_would_be_another_one_for_every_process(value: str) -> None:
     assert problems(COFFEE_DATABASE_URL=value)
@@ -156,7 +213,7 @@ def test_nobodys_header_is_believed_unless_a_proxy_is_named() -> None:
 
 def test_old_keys_and_slashes_at_the_end_are_tidied() -> None:
     settings = Settings.from_env(
-        KEY | {"COFFEE_OLD_SECRET_KEYS": "one,,two", "COFFEE_PUBLIC_URL": "https://pay.example.org/"}
+        KEY | {"COFFEE_OLD_SECRET_KEYS": "one,, two", "COFFEE_PUBLIC_URL": "https://pay.example.org/"}
     )
     assert settings.old_secret_keys == ("one", "two")
     assert settings.public_url == "https://pay.example.org"

@@ -98,21 +98,24 @@ def test_the_board_is_what_its_program_draws() -> None:
     assert json.loads((BOARD / "coffee-relay.json").read_text()) == drawing.board()
 
 
-def test_the_board_shows_workers_alive_and_at_the_broker(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_the_board_shows_workers_alive_at_the_broker_and_hearing(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     if PROMTOOL.where is None:
         missing(PROMTOOL)
     request.node.user_properties.append(("real part", PROMTOOL.name))
     panels = json.loads((BOARD / "coffee-relay.json").read_text())["panels"]
     [panel] = [panel for panel in panels if panel["title"] == "Workers"]
-    both = [('coffee_workers_alive{instance="cloud"}', 3), ('coffee_workers_at_broker{instance="cloud"}', 2)]
+    all_three = [(f'coffee_workers_{what}{{instance="cloud"}}', number)
+                 for number, what in enumerate(("hearing", "at_broker", "alive"), 1)]  # fmt: skip
     case = {
         "interval": "1m",
-        "input_series": [{"series": series, "values": str(value)} for series, value in both],
+        "input_series": [{"series": series, "values": str(value)} for series, value in all_three],
         "promql_expr_test": [
             {
                 "expr": target["expr"],
                 "eval_time": "0m",
-                "exp_samples": [{"labels": series, "value": value} for series, value in both],
+                "exp_samples": [{"labels": series, "value": value} for series, value in all_three],
             }
             for target in panel["targets"]
         ],

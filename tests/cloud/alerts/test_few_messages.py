@@ -1,5 +1,6 @@
 """One trouble is few messages: whatever it does, whoever it happens to, and in whatever crowd."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -7,10 +8,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cloud.alerts.incident import Condition, State
-from cloud.alerts.kinds import Kind
+from cloud.alerts.kinds import PLATFORM, Kind
 from cloud.alerts.quiet_hours import QuietHours
 from cloud.alerts.telling import Listener, Word
 from tests.cloud.alerts.story import LETTERS, MESSENGER, NOON, Story, offline
+
+OURS = replace(MESSENGER, merchant_id=PLATFORM)
 
 
 def _away(machine: str, begin_s: float, end_s: float, now: datetime) -> bool:
@@ -52,6 +55,42 @@ def test_a_thousand_flips_are_two_messages_at_most(listener: Listener, half_s: i
     assert len(news) <= 2
     assert {incident.state for incident in story.incidents.values()} == {State.RESOLVED}
     assert story.sent[-1].words[-1] is Word.RESOLVED
+
+
+def _no_worker(spells: Sequence[tuple[float, float]]) -> Callable[[datetime], Sequence[Condition]]:
+    """Seen by each look that falls into one of these spells, in seconds from noon."""
+
+    def seen(now: datetime) -> list[Condition]:
+        is_down = any(_away("", begin_s, end_s, now) for begin_s, end_s in spells)
+        return [Condition(Kind.WORKER_DOWN, PLATFORM, "", now)] if is_down else []
+
+    return seen
+
+
+@pytest.mark.parametrize("blip_s", [10, 25])
+def test_a_worker_that_restarts_quickly_opens_nothing(blip_s: float) -> None:
+    """Regression: two restarts were four changes, "unstable", critical, and hid offline machines for half an hour."""
+    story = Story(listener=OURS)
+    story.pass_time(3600, _no_worker([(begin_s, begin_s + blip_s) for begin_s in (60, 160, 260)]))
+    assert (story.sent, [each.opened_at for each in story.incidents.values()]) == ([], [None])
+
+
+def test_a_quick_restart_after_an_absence_does_not_bring_it_back() -> None:
+    story = Story(listener=OURS)
+    story.pass_time(3600, _no_worker([(60, 200), (900, 910)]))
+    assert [sent.words for sent in story.sent] == [["open", "resolved"]]
+
+
+def test_a_worker_that_is_away_again_and_again_is_unstable() -> None:
+    story = Story(listener=OURS)
+    story.pass_time(7200, _no_worker([(60, 200), (300, 400)]))
+    assert [sent.words for sent in story.sent] == [["open", "unstable", "resolved"]]
+
+
+def test_what_came_and_went_opens_only_when_it_is_there() -> None:
+    story = Story()
+    story.pass_time(1200, lambda now: [offline("m", now)] if any(_away("m", s, s + 20, now) for s in (0, 60)) else [])
+    assert story.sent == []
 
 
 def test_forty_machines_at_once_are_one_message_that_lists_who_is_still_down() -> None:

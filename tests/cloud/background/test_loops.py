@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from cloud.background.loops import Loop, ThreadPool, utc_now
-from cloud.database.wakeup import Wakeups
+from cloud.database.wakeup import Waiter, Wakeups
 from tests.cloud.worlds import HandClock
 from tests.waiting import wait_until
 
@@ -92,6 +93,46 @@ def test_a_step_that_raises_is_logged_and_tried_again(
     steps = counted.steps
     wait_until(lambda: counted.steps > steps, what="a step after the failed one")
     assert loop.alive
+
+
+def test_a_database_that_is_away_is_told_of_once_a_minute_for_all_loops(
+    wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: each of eighteen loops said so each second, 65 000 lines an hour."""
+    monkeypatch.setattr(Waiter, "wait", lambda *_: False)
+    caplog.set_level(logging.INFO)
+    clock, number, seconds = HandClock(), 18, 62
+    second, all_failed, answers = threading.Barrier(number), threading.Barrier(number + 1), threading.Event()
+
+    class Asking:
+        def __init__(self) -> None:
+            self.failed = 0
+
+        def step(self, now: datetime) -> datetime:
+            if self.failed < seconds:
+                self.failed += 1
+                if second.wait(30) == 0:
+                    clock.advance(1)
+                raise OperationalError("SELECT 1", {}, OSError("connection refused"))
+            if not answers.is_set():
+                all_failed.wait(30)
+            answers.wait(30)
+            return now
+
+    loops = [Loop(f"loop-{each}", Asking(), wakeups, "work", clock) for each in range(number)]
+    try:
+        for loop in loops:
+            loop.start()
+        all_failed.wait(30)
+        assert 2 <= len(caplog.records) < 10
+        answers.set()
+        wait_until(lambda: f"the database answers again: {number * seconds} steps had failed" in caplog.text)
+    finally:
+        answers.set()
+        for loop in loops:
+            loop.stop()
+        for loop in loops:
+            loop.join(10)
 
 
 def test_a_naive_wake_time_does_not_end_a_loop(wakeups: Wakeups, caplog: pytest.LogCaptureFixture) -> None:

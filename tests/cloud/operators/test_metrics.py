@@ -7,7 +7,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from cloud.background import heartbeat
+from cloud.database.transaction import Transaction
 from cloud.fleet import machine_events
+from cloud.fleet.models import DeviceLive
 from cloud.metrics.exposition import Gauge, exposition
 from cloud.operators.metrics import KEPT_S
 from cloud.orders.at_risk import Next
@@ -21,7 +23,7 @@ from protocol.reasons import Result
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.payments.reconciling import a_nightly, at, change_payment, reconciled, sold
 from tests.cloud.tills import Till, a_till
-from tests.cloud.worlds import DEVICE, ONE_STAGE, PRICE, World
+from tests.cloud.worlds import DEVICE, ONE_STAGE, OTHER_DEVICE, PRICE, World
 
 TOKEN = "a-token-of-our-own"
 SAMPLE = re.compile(r'([a-z_]+)(?:\{([a-z_]+="[^"\n]*"(?:,[a-z_]+="[^"\n]*")*)\})? (-?[0-9.e+]+)')
@@ -94,6 +96,31 @@ def test_orders_outbox_workers_and_devices_are_counted(till: Till) -> None:
     assert told['coffee_outbox_oldest_seconds{lane="provider"}'] == 7 + KEPT_S
     assert (told["coffee_workers_alive"], told["coffee_workers_at_broker"]) == (3, 2), "and one that is always there"
     assert told['coffee_devices{status="active",online="true"}'] == 2
+
+
+def test_a_machine_that_never_came_is_not_one_that_went(sqlite_till: Till) -> None:
+    """Regression: a fleet that was not enrolled yet paged as if all of it had gone."""
+    gauge = 'coffee_devices{{status="active",online="{}"}}'
+    assert figures(sqlite_till)[gauge.format("false")] == 0, "there to be compared with"
+
+    def stand(tx: Transaction) -> None:
+        tx.session.get_one(DeviceLive, DEVICE).online = False
+        other = tx.session.get_one(DeviceLive, OTHER_DEVICE)
+        other.online, other.seen_at = False, sqlite_till.world.now
+
+    sqlite_till.world.database.transact(stand)
+    told = figures(sqlite_till)
+    assert [told[gauge.format(how)] for how in ("true", "false", "never")] == [0, 1, 1]
+
+
+def test_workers_that_hear_the_machines_are_counted_apart(sqlite_till: Till) -> None:
+    """Regression: while none did, nothing was sold and no figure told of it."""
+    world = sqlite_till.world
+    world.database.transact(heartbeat.beat, "deaf", True, world.now, hears_devices=False)
+    world.database.transact(heartbeat.beat, "away", False, world.now)
+    told = figures(sqlite_till)
+    found = [told[f"coffee_workers_{what}"] for what in ("alive", "at_broker", "hearing")]
+    assert found == [3, 2, 1], "and one that is always there"
 
 
 def test_a_return_nobody_may_begin_yet_is_not_overdue(till: Till) -> None:

@@ -11,6 +11,7 @@ from cloud.fleet.models import Credential
 from cloud.operators.at_risk_report import as_json, as_text
 from cloud.orders import outbox
 from cloud.orders.at_risk import STUCK_AFTER_S, UNANSWERED_FOR_A_PERSON, AtRisk, Next, each_at_risk
+from cloud.orders.making import pour_now
 from cloud.orders.models import Payment
 from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaymentState
 from cloud.orders.operator_actions import give_back
@@ -73,6 +74,18 @@ def test_money_is_told_by_what_happens_to_it_next(world: World, status: Status, 
     world.clock.advance(90)
     [risk] = risks(world)
     assert (risk.action, risk.kopecks, risk.payments, risk.oldest_s) == (action, PRICE, 1, 90)
+
+
+@pytest.mark.both_databases
+def test_a_drink_of_late_money_is_on_its_way_since_its_command(world: World) -> None:
+    """Regression: since it was paid, so that a healthy drink poured at the end of its half hour paged."""
+    order_id = world.bring_to(Status.MANUAL_MAKE)
+    world.clock.advance(1200)
+    world.database.transact(pour_now, order_id, "buyer", world.rules, world.now)
+    world.clock.advance(20)
+    assert risks(world) == [AtRisk(Next.POURING, PRICE, 1, 20)]
+    forget_the_key(world)
+    assert risks(world) == [AtRisk(Next.PERSON, PRICE, 1, 1220)], "what waits for a person has waited since it was paid"
 
 
 def test_a_hold_of_a_poured_drink_waits_to_be_taken(world: World) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from cloud.background import heartbeat
 from cloud.background.heartbeat import SQLITE_EVERY_S, WorkerLife, missing
-from cloud.background.loops import ThreadPool
+from cloud.background.loops import Loop, ThreadPool
 from cloud.courier.broker import BrokerLink
 from cloud.orders import outbox
 from cloud.orders.models import Payment
@@ -99,6 +99,31 @@ def test_asked_to_end_while_it_starts_it_ends_in_order(tmp_path: Path) -> None:
     with Program([sys.executable, "-c", ASKED_MEANWHILE], log=tmp_path / "log", cwd=tmp_path, env=settings) as worker:
         assert worker.wait() == 0, worker.output
     assert "worker stopped" in worker.output
+
+
+def test_the_first_sign_of_life_is_there_before_any_loop_looks_for_it(
+    dead_workers_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the alert loop, when it came first, saw no worker alive, at each restart."""
+    world, seen, start = dead_workers_world, list[bool](), Loop.start
+    world.database.transact(heartbeat.leave, "always there")
+
+    def look_and_start(loop: Loop) -> None:
+        with world.database.read() as session:
+            seen.append(bool(heartbeat.alive(session, world.now)))
+        start(loop)
+
+    monkeypatch.setattr(Loop, "start", look_and_start)
+    with Broker() as broker:
+        settings = Settings(
+            secret_key=SECRET_KEY, database_url=str(world.database.url), mqtt_url=broker.url, yookassa_url="http://127.0.0.1:9/v3"
+        )  # fmt: skip
+        cloud = build(settings, clock=world.clock)
+        worker = Worker(cloud)
+        worker.start()
+        worker.stop()
+        cloud.close()
+    assert seen[0] is True
 
 
 def test_answers_that_nobody_reads_are_not_kept(dead_workers_world: World, mocker: MockerFixture) -> None:
