@@ -77,8 +77,8 @@ class Pages:
         is_late = view.status in PAYABLE and not view.can_be_paid(self._services.clock())
         if is_late or not needs_the_machine(view):
             return view
-        presence = self._services.held().presence(view.device.device_uuid, self._services.clock())
-        ready = self._services.asking.of_order(view.order_id, patience, presence)
+        presser = self._services.presser(view.device.device_uuid)
+        ready = self._services.asking.of_order(view.order_id, patience, presser)
         return replace(view, obstacle=ready.code, until=ready.until)
 
 
