@@ -96,6 +96,13 @@ def test_what_was_said_while_the_payment_was_opened_is_answered_also_when_the_pr
     assert "try another machine" in client.get(f"{PATH}?order_id={order_id}").text
 
 
+@pytest.mark.parametrize("words", ["no cup", ""])
+def test_send_pressed_twice_ends_as_pressed_once(client: FlaskClient, orders: Orders, words: str) -> None:
+    order_id = orders.successful()
+    assert [say(client, order_id, kind="not_poured", words=words) for _ in range(2)] == [303, 303]
+    assert client.get(f"{PATH}?order_id={order_id}").text.count('class="mine"') == bool(words)
+
+
 def test_another_site_cannot_speak_for_the_buyer(client: FlaskClient, orders: Orders) -> None:
     form = {"order_id": orders.successful(), "kind": "other"}
     assert client.post(PATH, data=form, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
