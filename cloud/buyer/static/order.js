@@ -77,6 +77,7 @@
     const next = new DOMParser().parseFromString(html, "text/html").querySelector(".view");
     if (!next) throw new Error("not the order's view");
     const before = view();
+    if (Number(next.dataset.version) < Number(before.dataset.version)) return; // asked for before what is shown had come
     const moved = next.querySelector("h1").textContent !== before.querySelector("h1").textContent
       || next.dataset.key !== before.dataset.key;
     const same = !moved && withoutTimes(next) === withoutTimes(before);
@@ -145,6 +146,11 @@
       .catch(missed)
       .finally(() => { refreshing = null; keepUp(); });
     return refreshing;
+  }
+
+  // An answer that is on its way may be older than the press.
+  function refreshAnew() {
+    return refreshing ? refreshing.then(refresh) : refresh();
   }
 
   async function received(news) {
@@ -272,11 +278,11 @@
     if (form.dataset.busy) button.textContent = form.dataset.busy;
     try {
       const { answer, said } = await send(form);
-      if (answer.ok && form.dataset.act === "pour") return await refresh();
+      if (answer.ok && form.dataset.act === "pour") return await refreshAnew();
       if (answer.ok && /^https?:\/\//.test(said.redirect_url)) return location.assign(said.redirect_url);
       const says = said.error && said.error.says;
       problem.textContent = says || form.getAttribute(`data-error-${answer.status}`) || form.dataset.error;
-      if (says) refresh();
+      if (says) refreshAnew();
       else if (answer.status === 409 || answer.status === 410) setTimeout(refresh, 1500);
     } catch {
       problem.textContent = form.dataset.errorLost || form.dataset.error;

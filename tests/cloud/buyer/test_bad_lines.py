@@ -1,7 +1,7 @@
 """Lines that are slow, or lose what was asked for: the page ends up right."""
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import APIResponse, Route, expect
 
 from cloud.buyer import stream
 from cloud.orders.money import PaymentState
@@ -67,3 +67,29 @@ def test_a_stream_that_has_ended_is_not_opened_anew_at_once(
     wait_until(lambda: turn(page) and counter.of("/v1/order-status/") >= 2, what="asking instead")
 
     assert len(streams) == 1
+
+
+def test_a_late_answer_undoes_nothing_that_came_after_it_was_asked_for(
+    pages: Pages, site: str, orders: Orders, counter: Counter
+) -> None:
+    """Regression: the drink was being poured, and the page offered the button again."""
+    page = pages.open(address(site, orders.manual_make()))
+    wait_until(lambda: turn(page) and counter.of("/events"), what="the stream")
+    late = list[tuple[Route, APIResponse]]()
+    page.route("**/*part=1*", lambda route: late.append((route, route.fetch())), times=1)
+    page.evaluate("window.dispatchEvent(new Event('online'))")
+    wait_until(lambda: turn(page) and late, what="a part being asked for")
+    page.get_by_role("button", name="Я у автомата").click()
+    expect(page.locator("h1")).to_have_text("Оплата получена")
+    page.evaluate(
+        """window.seen = [];
+        const look = () => seen.push(view.querySelector("h1").textContent);
+        new MutationObserver(look).observe(view, { childList: true })"""
+    )
+
+    [(route, answer)] = late
+    route.fulfill(response=answer)
+
+    wait_until(lambda: turn(page) and counter.of("part=1") == 2, what="the part being asked for anew")
+    expect(page.locator("h1")).to_have_text("Оплата получена")
+    assert "Напиток ждёт вас" not in page.evaluate("seen")
