@@ -32,6 +32,7 @@
   let refreshTimer = 0;
   let failures = 0;
   let refreshing = null;
+  let typed = ""; // the e-mail, also while there is no field for it
   let known = { tag: "", news: null }; // the last answer to a question, and its name
 
   const view = () => place.firstElementChild;
@@ -109,9 +110,10 @@
   }
 
   function keepTyping(before, next) {
-    const typed = before.querySelector("input[type=email]");
+    const field = before.querySelector("input[type=email]");
     const empty = next.querySelector("input[type=email]");
-    if (typed && empty) empty.value = typed.value;
+    if (field) typed = field.value;
+    if (empty) empty.value = typed;
   }
 
   function startClocks() {

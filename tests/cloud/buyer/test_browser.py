@@ -315,6 +315,7 @@ def test_the_pay_button_comes_and_goes_with_the_machine(
     orders.machine_says()
 
     expect(page.get_by_role("button", name="Оплатить")).to_be_visible()
+    expect(page.get_by_label("E-mail для чека")).to_have_value("buyer@")
 
 
 def test_typing_is_not_disturbed_by_looking_again(
