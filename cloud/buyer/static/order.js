@@ -39,11 +39,13 @@
   const follows = () => view().dataset.follow === "1";
   const keyOf = (news) => [news.status, news.stage || "", news.return ? news.return.status : ""].join("|");
 
+  // Whole, within the time: a body, too, may stop half-way.
   async function ask(url, options = {}) {
     const stop = new AbortController();
     const timer = setTimeout(() => stop.abort(), PATIENCE_MS);
     try {
-      return await fetch(url, { credentials: "same-origin", cache: "no-store", signal: stop.signal, ...options });
+      const answer = await fetch(url, { credentials: "same-origin", cache: "no-store", signal: stop.signal, ...options });
+      return { ok: answer.ok, status: answer.status, tag: answer.headers.get("ETag") || "", text: await answer.text() };
     } finally {
       clearTimeout(timer);
     }
@@ -139,10 +141,10 @@
   function refresh() {
     if (refreshing) return refreshing;
     refreshing = ask(order.dataset.partUrl)
-      .then(async (answer) => {
+      .then((answer) => {
         if (answer.status === 404) return location.reload();
         if (!answer.ok) throw new Error(String(answer.status));
-        show(await answer.text());
+        show(answer.text);
         reached();
       })
       .catch(missed)
@@ -212,7 +214,7 @@
     try {
       const answer = await ask(order.dataset.statusUrl, known.tag ? { headers: { "If-None-Match": known.tag } } : {});
       if (!answer.ok && answer.status !== 304) throw new Error(String(answer.status));
-      if (answer.ok) known = { tag: answer.headers.get("ETag") || "", news: await answer.json() };
+      if (answer.ok) known = { tag: answer.tag, news: JSON.parse(answer.text) };
       await received(known.news);
     } catch {
       missed();
@@ -249,6 +251,14 @@
 
   // What the buyer does
 
+  function read(text) {
+    try {
+      return JSON.parse(text) || {};
+    } catch {
+      return {}; // a page of what stands before us
+    }
+  }
+
   async function send(form) {
     const fields = {};
     new FormData(form).forEach((value, name) => { fields[name] = value; });
@@ -263,7 +273,7 @@
         },
         body: JSON.stringify(fields),
       }).catch((error) => { if (!mayRepeat) throw error; });
-      const said = answer ? await answer.json().catch(() => ({})) : {};
+      const said = answer ? read(answer.text) : {};
       const away = mayRepeat && (!answer || answer.status === 502); // of the service, or of what stands behind a proxy
       const opening = answer && answer.status === 503 && said.error && said.error.code === "in_progress";
       if (!away && (!opening || attempt >= RETRIES_WHILE_OPENING)) return { answer, said };
