@@ -267,7 +267,7 @@ def test_who_presses_while_the_service_restarts_presses_once(
         else:
             route.abort()
 
-    page.route("**/initiate-payment", restarting)
+    page.route("**/initiate-payment?*", restarting)
     page.get_by_role("button", name="Оплатить").click()
 
     expect(page).to_have_title("provider")

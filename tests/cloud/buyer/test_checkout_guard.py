@@ -1,5 +1,6 @@
 """Pressing "pay": our own page asks, the machine is ready, one buyer at a time."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -98,6 +99,19 @@ def test_without_scripts_the_page_tells_it(client: FlaskClient, orders: Orders, 
     assert response.status_code == 303
     assert "Автомат сейчас не на связи." in client.get(response.location).text
     assert counter.checkout_got == []
+
+
+def test_who_pays_keeps_the_language_they_chose(client: FlaskClient, orders: Orders, counter: Counter) -> None:
+    german = {"Accept-Language": "de-DE", "Accept": "text/html"}
+    html = client.get(f"/v1/order-status-page?order_id={orders.created()}&lang=en", headers=german).text
+    [there] = re.findall('action="([^"]+)"', html)
+    orders.machine_says(online=False)
+    led = client.post(there, data={"order_id": "o-1", "slot": "1"}, headers=german)
+    assert led.location.endswith("?order_id=o-1&lang=en")
+
+    refused = client.post(there, data={"order_id": "o-1"}, headers=german | {"Sec-Fetch-Site": "cross-site"})
+
+    assert 'href="/v1/order-status-page?order_id=o-1&amp;lang=en"' in refused.text
 
 
 def test_a_program_does_not_wait_for_other_buyers(client: FlaskClient, orders: Orders) -> None:
