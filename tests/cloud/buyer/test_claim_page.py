@@ -38,6 +38,14 @@ def test_a_claim_and_its_answer_are_read_on_the_page(
     assert "обращение закрыто" in client.get(f"/v1/order-status-page?order_id={order_id}&lang=ru").text
 
 
+def test_a_page_that_follows_its_order_goes_on_telling_of_the_claim(client: FlaskClient, orders: Orders) -> None:
+    """Regression: with the drink's next step it offered to report a problem that was reported."""
+    say(client, orders.accepted(), kind="other", words="it takes long")
+    with client.get("/v1/orders/o-1/events?view=1", buffered=False) as follows:
+        shown = next(event for event in follows.iter_encoded() if b"event: view" in event)
+    assert "Ваше обращение отправлено" in shown.decode()
+
+
 def test_a_stranger_who_knows_the_number_neither_reads_nor_writes(
     client: FlaskClient, stranger: FlaskClient, orders: Orders, database: Database
 ) -> None:
