@@ -81,8 +81,8 @@
     if (!next) throw new Error("not the order's view");
     const before = view();
     if (Number(next.dataset.version) < Number(before.dataset.version)) return; // asked for before what is shown had come
-    const moved = next.querySelector("h1").textContent !== before.querySelector("h1").textContent
-      || next.dataset.key !== before.dataset.key;
+    const moved = wordsOf(next, "h1, .text") !== wordsOf(before, "h1, .text") || next.dataset.key !== before.dataset.key
+      || (next.querySelector("form") && !before.querySelector("form"));
     const same = !moved && withoutTimes(next) === withoutTimes(before);
     if (same) {
       next.querySelectorAll("[data-left]").forEach((fresh, i) => before.querySelectorAll("[data-left]")[i].replaceWith(fresh));
@@ -96,11 +96,14 @@
     pour(Number(next.dataset.level), next.dataset.mood, next.dataset.stage);
     startClocks();
     if (!moved) return;
-    const title = next.querySelector("h1").textContent;
-    document.title = title;
-    spoken.textContent = [title, ...[...next.querySelectorAll(".text, .plea, .money, .why")].map((p) => p.textContent)].join(" ");
+    document.title = wordsOf(next, "h1");
+    spoken.textContent = `${document.title} ${wordsOf(next, ".text, .plea, .money, .why, form button")}`;
     const foot = document.getElementById("foot");
     if (foot && next.querySelector(".sign")) foot.remove();
+  }
+
+  function wordsOf(part, selector) {
+    return [...part.querySelectorAll(selector)].map((element) => element.textContent.trim()).join(" ");
   }
 
   function withoutTimes(element) {
