@@ -19,7 +19,6 @@ from cloud.buyer.open_order import lead_to
 from cloud.buyer.order_view import RESERVED
 from cloud.buyer.qr import can_be_id
 from cloud.buyer.readiness import Readiness
-from cloud.buyer.reservation import Presser
 from cloud.buyer.services import Services
 from cloud.buyer.texts import Texts, why_key
 from cloud.http.request_body import body_fields
@@ -74,9 +73,8 @@ class CheckoutGuard:
         return self._refused(order, ready) if ready.code else None
 
     def _for_page(self, order: Order) -> BaseResponse | None:
-        presence = self._services.held().presence(order.device_uuid, self._services.clock())
-        presser = Presser(self._services.origin(), presence)
-        ready = self._services.asking.of_order(order.id, presence=presser.presence)
+        presser = self._services.presser(order.device_uuid)
+        ready = self._services.asking.of_order(order.id, presser=presser)
         if not ready.code:
             now = self._services.clock()
             until = self._services.database.transact(reservation.reserve, order.device_uuid, order.id, now, presser)

@@ -4,7 +4,7 @@ Nobody logs in: the phone that scanned the order may speak of it (`capability.py
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flask import make_response, redirect, render_template, request, url_for
@@ -126,10 +126,12 @@ class ClaimPage:
         return Conversation(last.kind, last.state, shown, his < MESSAGES_EACH)
 
 
-def claim_state(services: Services, order_id: str) -> str:
-    """How the last claim of this phone's order stands; "" when there is none, or it is another's order."""
+def with_claim(services: Services, view: OrderView) -> OrderView:
+    """Return the order with how its last claim stands; as it is when there is none, or it is another phone's order."""
+    if not view.was_begun:
+        return view
     with services.database.read() as session:
-        if not services.may_speak(session.get_one(Order, order_id)):
-            return ""
-        found = claims.claims_of(session, order_id)
-    return found[-1].state if found else ""
+        if not services.may_speak(session.get_one(Order, view.order_id)):
+            return view
+        found = claims.claims_of(session, view.order_id)
+    return replace(view, claim=found[-1].state) if found else view

@@ -119,6 +119,10 @@ def wants_json() -> bool:
     return not prefers_page and "application/json" in str(accepted)
 
 
+def _status_page(order_id: str) -> str:
+    return url_for("buyer.status_page", order_id=order_id, lang=request.args.get("lang"))
+
+
 def _page(texts: Texts, family: int, text_key: str, device: DeviceView | None, order_id: str) -> str:
     return render_template(
         "buyer/error.html",
@@ -130,6 +134,6 @@ def _page(texts: Texts, family: int, text_key: str, device: DeviceView | None, o
         device=device,
         note=Markup(device.notes["client_error_info"]) if device else "",  # noqa: S704  # cleaned in order_reader
         order_id=order_id,
-        order_url=url_for("buyer.status_page", order_id=order_id) if order_id else "",
+        order_url=_status_page(order_id) if order_id else "",
         to_menu=device is not None and device.has_menu and (family == GONE or not order_id),
     )

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from flask import Response, make_response, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from cloud.buyer.claim_page import claim_state
+from cloud.buyer.claim_page import with_claim
 from cloud.buyer.errors import Trouble
 from cloud.buyer.headers import asks_a_person
 from cloud.buyer.open_order import lead_to, open_or_find
@@ -55,8 +55,7 @@ class Pages:
             raise Trouble(400, "bad_scan")
         view = self._with_rights(self._services.order(order_id))
         is_part = "part" in request.args
-        if view.was_begun:
-            view = replace(view, claim=claim_state(self._services, order_id))
+        view = with_claim(self._services, view)
         view = self._with_readiness(view, probes.PATIENCE if is_part else AT_FIRST_SIGHT)
         view, now = self._services.with_forecast(view), self._services.clock()
         html = render_part(view, now) if is_part else render_template("buyer/order.html", **template_context(view, now))
@@ -77,8 +76,8 @@ class Pages:
         is_late = view.status in PAYABLE and not view.can_be_paid(self._services.clock())
         if is_late or not needs_the_machine(view):
             return view
-        presence = self._services.held().presence(view.device.device_uuid, self._services.clock())
-        ready = self._services.asking.of_order(view.order_id, patience, presence)
+        presser = self._services.presser(view.device.device_uuid)
+        ready = self._services.asking.of_order(view.order_id, patience, presser)
         return replace(view, obstacle=ready.code, until=ready.until)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from cloud.buyer import reservation
 from cloud.buyer.brew_time_estimate import BrewTimeEstimates
 from cloud.buyer.order_view import CHECKING, RESERVED
+from cloud.buyer.reservation import Presser
 from cloud.database.database import Database
 from cloud.fleet import probes
 from cloud.fleet.availability import (
@@ -67,14 +68,16 @@ class Asking:
         self._is_live = is_live
         self._carrier_seen = carrier_seen
 
-    def of_order(self, order_id: str, patience: timedelta = probes.PATIENCE, presence: int = 0) -> Readiness:
-        """Tell whether the order could be paid and poured now, by a buyer so near. A test device is always ready."""
+    def of_order(
+        self, order_id: str, patience: timedelta = probes.PATIENCE, presser: Presser = reservation.ANYBODY
+    ) -> Readiness:
+        """Tell whether the order could be paid and poured now, by this buyer. A test device is always ready."""
         order, device = self._order(order_id)
         if device.status == "test":
             return READY
         code = self.of_drink(device, order.drink_no, order.size, order.id, patience, is_sold=order.paid_at is not None)
         with self._database.read() as session:
-            return self._with_others(session, order, code, presence)
+            return self._with_others(session, order, code, presser)
 
     def told_of(self, order_id: str) -> Readiness:
         """Whether it can be sold by what is known, for a program: it waits for no machine and for no other buyer."""
@@ -144,7 +147,7 @@ class Asking:
             return NOT_SENT if self._is_carrier_doubtful(device) else None
         return OFFLINE if knows_how else None
 
-    def _with_others(self, session: Session, order: Order, code: str, presence: int) -> Readiness:
+    def _with_others(self, session: Session, order: Order, code: str, presser: Presser) -> Readiness:
         """Return it with other buyers counted in: the one it pours for, and the one who is paying."""
         now = self._clock()
         if code in {"", RejectCode.BUSY}:
@@ -152,7 +155,7 @@ class Asking:
             if queue.ahead:
                 return Readiness(RejectCode.BUSY, queue.over_by)
         if not code:
-            until = reservation.reserved_until(session, order.device_uuid, order.id, now, presence)
+            until = reservation.reserved_until(session, order.device_uuid, order.id, now, presser)
             return Readiness(RESERVED, until) if until is not None else READY
         return Readiness(code)
 

@@ -4,7 +4,7 @@ One machine makes one drink at a time. A reservation ends by itself; it moves no
 without paying keeps nobody away for long: each miss halves the next, and the same origin gets none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -62,17 +62,21 @@ class Presser:
 
     origin: str = ""
     presence: int = 0
+    holds: Callable[[Order], bool] = lambda _: False
+    """Whether their phone has scanned this order: a reservation for it is their own."""
 
 
 ANYBODY = Presser()
 
 
 def reserved_until(
-    session: Session, device_uuid: str, order_id: str, now: datetime, presence: int = 0
+    session: Session, device_uuid: str, order_id: str, now: datetime, presser: Presser = ANYBODY
 ) -> datetime | None:
-    """Return until when another buyer keeps the machine from a buyer so near; None when nobody does."""
+    """Return until when another buyer, as near to the machine, keeps it from this one; None when nobody does."""
     row = session.get(Reservation, device_uuid)
-    return None if row is not None and row.presence < presence else _until(session, row, order_id, now)
+    if row is None or row.presence < presser.presence or _is_own(session, row, presser):
+        return None
+    return _until(session, row, order_id, now)
 
 
 def reserve(
@@ -85,6 +89,9 @@ def reserve(
         return None
     row = tx.session.get_one(Reservation, device_uuid, with_for_update=True, populate_existing=True)
     taken = _until(tx.session, row, order_id, now)
+    if taken is not None and _is_own(tx.session, row, presser):  # it goes along with them, and lasts no longer for it
+        row.order_id, row.taken_at = order_id, now
+        return None
     if taken is not None and presser.presence <= row.presence:
         return taken
     if row.order_id == order_id and timedelta(0) <= now - row.taken_at < DOUBLE_PRESS:
@@ -103,6 +110,11 @@ def _take(row: Reservation, order_id: str, presser: Presser, now: datetime, *, l
         held = timedelta(0)
     row.order_id, row.taken_at, row.until = order_id, now, now + held
     row.origin, row.presence = presser.origin, presser.presence
+
+
+def _is_own(session: Session, row: Reservation, presser: Presser) -> bool:
+    holder = session.get(Order, row.order_id)
+    return holder is not None and presser.holds(holder)
 
 
 def _was_paid(session: Session, row: Reservation) -> bool:
@@ -153,8 +165,8 @@ def _commands_before(
     return [(command, other) for command, other in session.execute(others)]
 
 
-def _until(session: Session, row: Reservation | None, order_id: str, now: datetime) -> datetime | None:
-    if row is None or row.order_id == order_id or is_due(row.until, now, RESERVED_FOR):
+def _until(session: Session, row: Reservation, order_id: str, now: datetime) -> datetime | None:
+    if row.order_id == order_id or is_due(row.until, now, RESERVED_FOR):
         return None
     holder = session.get(Order, row.order_id)
     if holder is None:

@@ -19,6 +19,7 @@ from cloud.buyer.order_reader import OrderReader
 from cloud.buyer.order_view import OrderView
 from cloud.buyer.qr import can_be_id
 from cloud.buyer.readiness import Asking
+from cloud.buyer.reservation import Presser
 from cloud.buyer.versions import Versions
 from cloud.database.database import Database
 from cloud.fleet.models import Device
@@ -164,6 +165,11 @@ class Services:
         """Return the caller's origin, as short text that names no address; "" when nobody can tell."""
         visitor = self.visitor()
         return _key_of(home_of(visitor)) if visitor else ""
+
+    def presser(self, device_uuid: str) -> Presser:
+        """Return the caller as one who would pay at this machine."""
+        presence = self.held().presence(device_uuid, self.clock())
+        return Presser(self.origin(), presence, lambda order: self.proof(order) is not None)
 
     def give_back_act(self, order_id: str) -> None:
         """The button was pressed, and we could not do what it is for."""

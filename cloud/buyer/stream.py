@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 from flask import Response, request, stream_with_context
 
+from cloud.buyer.claim_page import with_claim
 from cloud.buyer.errors import RETRY_AFTER_S, asked_language, render_error
 from cloud.buyer.order_view import OrderView
 from cloud.buyer.services import Services
@@ -101,7 +102,8 @@ class _Follower:
         key, self._key = self._key, key_of(view)
         if not self._wants_views or key == self._key or needs_the_machine(view):
             return f"id: {view.version}\ndata: {data}\n\n"
-        lines = render_part(self._services.with_forecast(view), self._services.clock()).splitlines()
+        view = self._services.with_forecast(with_claim(self._services, view))
+        lines = render_part(view, self._services.clock()).splitlines()
         part = "\n".join(f"data: {line}" for line in lines if line.strip())
         return f"id: {view.version}\nevent: view\n{part}\n\n"
 

@@ -4,7 +4,7 @@ Moves neither order nor money. Everything a stranger could grow is limited; one 
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, func, select, text
@@ -20,6 +20,8 @@ CLAIMS_EACH = 3
 """Of one order, ever."""
 MESSAGES_EACH = 20
 """Of the buyer in one claim."""
+SAME_PRESS = timedelta(seconds=10)
+"""The same words again, so soon, are the same press again: a slow line invites a second one."""
 
 
 class ClaimKind(StrEnum):
@@ -95,13 +97,18 @@ class NotClaimable(Exception):
 
 
 def say(tx: Transaction, order_id: str, kind: ClaimKind | None, words: str, language: str, now: datetime) -> Claim:
-    """The buyer speaks: into the order's open claim, or a new one. Raises `UnknownOrder` and `NotClaimable`."""
+    """The buyer speaks: into the order's open claim, or a new one. Raises `UnknownOrder` and `NotClaimable`.
+
+    Only the form that opens a claim names a kind; sent once more without words, or the same words, it adds nothing.
+    """
     told = _told(words)
     locked = lock_order(tx, order_id)
     claim = open_claim(tx.session, order_id)
     if claim is None:
         claim = _open(tx, order_id, kind, language, now)
         add_note(locked, "claim_opened", "buyer", now, claim.kind, {"claim": claim.id})
+    elif (kind is not None and not told) or _is_just_said(tx.session, claim, told, now):
+        return claim
     elif not told:
         raise NotClaimable("words_needed")
     elif _messages_of_buyer(tx.session, claim.id) >= MESSAGES_EACH:
@@ -202,6 +209,11 @@ def _told(words: str) -> str:
     if len(told) > TEXT_LIMIT:
         raise NotClaimable("too_long")
     return "".join(letter for letter in told if letter.isprintable() or letter == "\n")
+
+
+def _is_just_said(session: Session, claim: Claim, told: str, now: datetime) -> bool:
+    last = messages_of(session, claim.id)[-1:]
+    return any(it.by == "" and it.words == told and abs(now - it.at) < SAME_PRESS for it in last)
 
 
 def _messages_of_buyer(session: Session, claim_id: int) -> int:

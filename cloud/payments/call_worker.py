@@ -142,11 +142,11 @@ class CallWorker:
         self._results.apply(row, held_back(wait_s), deferred=True)
 
     def claim_new(
-        self, tx: Transaction, payment: Payment, order: Order, provider: Provider, now: datetime
+        self, tx: Transaction, payment: Payment, order: Order, provider: Provider, now: datetime, language: str = ""
     ) -> OutboxRow:
         """In the transaction that starts a payment: write down its call and take it, so that nobody else sends it."""
         row = order_tasks.task_of(lock_order(tx, order.id), paying.create_key(payment.id))
-        prepare(tx.connection, provider, row, payment, order, self._public_url)
+        prepare(tx.connection, provider, row, payment, order, self._public_url, language)
         outbox.claim_row(row, Lease(self._lease.owner, openings.LEASE_S), now)
         return row
 

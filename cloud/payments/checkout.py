@@ -4,6 +4,7 @@ The payment and its call are stored first; a second press finds the first paymen
 """
 
 import logging
+import re
 from collections.abc import Callable
 from datetime import datetime
 
@@ -43,6 +44,7 @@ PATIENCE_S = 4.0
 ABOUT_EMAIL = frozenset({"email_required", "email_malformed"})
 """Codes of refusals the buyer can mend by typing."""
 PAYMENT_BEGUN = "payment_begun"
+_LANGUAGE = re.compile("[a-z]{2}")
 
 
 class Refusal(Exception):
@@ -73,13 +75,16 @@ class Checkout:
         self._new_id = new_id
         self._is_ending = is_ending
 
-    def pay(self, order_id: str, email: str = "") -> str:
-        """The provider's page for this order; its receipt, where there is one, goes to `email`. Raises `Refusal`."""
+    def pay(self, order_id: str, email: str = "", language: str = "") -> str:
+        """The provider's page for this order; its receipt, where there is one, goes to `email`. Raises `Refusal`.
+
+        `language`: of the page the buyer pressed on and comes back to; what is being opened keeps its first one.
+        """
         if self._is_ending():
             raise Refusal(503, "in_progress", "the service restarts, try again in a moment")
         credential, provider = self._account(order_id)
         try:
-            payment, call = self._database.transact(self._start, order_id, email, credential, provider)
+            payment, call = self._database.transact(self._start, order_id, email, language, credential, provider)
         except UnknownOrder:
             raise Refusal(404, "unknown_order", "no such order") from None
         except NotPayable as error:
@@ -120,7 +125,7 @@ class Checkout:
             raise _no_payment(is_begun=True) from None
 
     def _start(
-        self, tx: Transaction, order_id: str, email: str, credential: Credential, provider: Provider
+        self, tx: Transaction, order_id: str, email: str, language: str, credential: Credential, provider: Provider
     ) -> tuple[Payment, OutboxRow | None]:
         now = self._clock()
         account = Account(credential.scenario, credential.account_id, credential.capture, credential.status_check)
@@ -130,7 +135,7 @@ class Checkout:
         order = lock_order(tx, order_id).order
         _refuse_if_it_cannot_be_made(tx.session, order)
         receipts_carried.begin(tx, order, payment, credential, email, now)
-        return payment, self._call_worker.claim_new(tx, payment, order, provider, now)
+        return payment, self._call_worker.claim_new(tx, payment, order, provider, now, language)
 
     def _unopened(self, tx: Transaction, payment: Payment, now: datetime) -> OutboxRow | None:
         """A payment begun before whose opening nobody is at: its process died, or its provider could not be reached.
@@ -190,7 +195,7 @@ def create_blueprint(checkout: Checkout) -> Blueprint:
     @blueprint.post("/v1/initiate-payment")
     def initiate_payment() -> BaseResponse:
         try:
-            url = checkout.pay(_order_id(), _email())
+            url = checkout.pay(_order_id(), _email(), _language())
         except Refusal as refusal:
             if _is_plain_form():
                 raise _Page(refusal) from None  # a browser without JavaScript gets the page of this error
@@ -219,6 +224,12 @@ def _email() -> str:
     if email is not None and not isinstance(email, str):
         raise Refusal(400, "email_malformed", "email is no text")
     return (email or "").strip()
+
+
+def _language() -> str:
+    """The page's language, as its address names it; "" where it names none."""
+    asked = request.args.get("lang", "")
+    return asked if _LANGUAGE.fullmatch(asked) else ""
 
 
 def _order_id() -> str:

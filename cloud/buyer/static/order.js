@@ -32,17 +32,20 @@
   let refreshTimer = 0;
   let failures = 0;
   let refreshing = null;
+  let typed = ""; // the e-mail, also while there is no field for it
   let known = { tag: "", news: null }; // the last answer to a question, and its name
 
   const view = () => place.firstElementChild;
   const follows = () => view().dataset.follow === "1";
   const keyOf = (news) => [news.status, news.stage || "", news.return ? news.return.status : ""].join("|");
 
+  // Whole, within the time: a body, too, may stop half-way.
   async function ask(url, options = {}) {
     const stop = new AbortController();
     const timer = setTimeout(() => stop.abort(), PATIENCE_MS);
     try {
-      return await fetch(url, { credentials: "same-origin", cache: "no-store", signal: stop.signal, ...options });
+      const answer = await fetch(url, { credentials: "same-origin", cache: "no-store", signal: stop.signal, ...options });
+      return { ok: answer.ok, status: answer.status, tag: answer.headers.get("ETag") || "", text: await answer.text() };
     } finally {
       clearTimeout(timer);
     }
@@ -77,8 +80,9 @@
     const next = new DOMParser().parseFromString(html, "text/html").querySelector(".view");
     if (!next) throw new Error("not the order's view");
     const before = view();
-    const moved = next.querySelector("h1").textContent !== before.querySelector("h1").textContent
-      || next.dataset.key !== before.dataset.key;
+    if (Number(next.dataset.version) < Number(before.dataset.version)) return; // asked for before what is shown had come
+    const moved = wordsOf(next, "h1, .text") !== wordsOf(before, "h1, .text") || next.dataset.key !== before.dataset.key
+      || (next.querySelector("form") && !before.querySelector("form"));
     const same = !moved && withoutTimes(next) === withoutTimes(before);
     if (same) {
       next.querySelectorAll("[data-left]").forEach((fresh, i) => before.querySelectorAll("[data-left]")[i].replaceWith(fresh));
@@ -92,11 +96,14 @@
     pour(Number(next.dataset.level), next.dataset.mood, next.dataset.stage);
     startClocks();
     if (!moved) return;
-    const title = next.querySelector("h1").textContent;
-    document.title = title;
-    spoken.textContent = [title, ...[...next.querySelectorAll(".text, .plea, .money, .why")].map((p) => p.textContent)].join(" ");
+    document.title = wordsOf(next, "h1");
+    spoken.textContent = `${document.title} ${wordsOf(next, ".text, .plea, .money, .why, form button")}`;
     const foot = document.getElementById("foot");
     if (foot && next.querySelector(".sign")) foot.remove();
+  }
+
+  function wordsOf(part, selector) {
+    return [...part.querySelectorAll(selector)].map((element) => element.textContent.trim()).join(" ");
   }
 
   function withoutTimes(element) {
@@ -108,9 +115,10 @@
   }
 
   function keepTyping(before, next) {
-    const typed = before.querySelector("input[type=email]");
+    const field = before.querySelector("input[type=email]");
     const empty = next.querySelector("input[type=email]");
-    if (typed && empty) empty.value = typed.value;
+    if (field) typed = field.value;
+    if (empty) empty.value = typed;
   }
 
   function startClocks() {
@@ -136,15 +144,20 @@
   function refresh() {
     if (refreshing) return refreshing;
     refreshing = ask(order.dataset.partUrl)
-      .then(async (answer) => {
+      .then((answer) => {
         if (answer.status === 404) return location.reload();
         if (!answer.ok) throw new Error(String(answer.status));
-        show(await answer.text());
+        show(answer.text);
         reached();
       })
       .catch(missed)
       .finally(() => { refreshing = null; keepUp(); });
     return refreshing;
+  }
+
+  // An answer that is on its way may be older than the press.
+  function refreshAnew() {
+    return refreshing ? refreshing.then(refresh) : refresh();
   }
 
   async function received(news) {
@@ -204,7 +217,7 @@
     try {
       const answer = await ask(order.dataset.statusUrl, known.tag ? { headers: { "If-None-Match": known.tag } } : {});
       if (!answer.ok && answer.status !== 304) throw new Error(String(answer.status));
-      if (answer.ok) known = { tag: answer.headers.get("ETag") || "", news: await answer.json() };
+      if (answer.ok) known = { tag: answer.tag, news: JSON.parse(answer.text) };
       await received(known.news);
     } catch {
       missed();
@@ -241,6 +254,14 @@
 
   // What the buyer does
 
+  function read(text) {
+    try {
+      return JSON.parse(text) || {};
+    } catch {
+      return {}; // a page of what stands before us
+    }
+  }
+
   async function send(form) {
     const fields = {};
     new FormData(form).forEach((value, name) => { fields[name] = value; });
@@ -255,7 +276,7 @@
         },
         body: JSON.stringify(fields),
       }).catch((error) => { if (!mayRepeat) throw error; });
-      const said = answer ? await answer.json().catch(() => ({})) : {};
+      const said = answer ? read(answer.text) : {};
       const away = mayRepeat && (!answer || answer.status === 502); // of the service, or of what stands behind a proxy
       const opening = answer && answer.status === 503 && said.error && said.error.code === "in_progress";
       if (!away && (!opening || attempt >= RETRIES_WHILE_OPENING)) return { answer, said };
@@ -272,11 +293,11 @@
     if (form.dataset.busy) button.textContent = form.dataset.busy;
     try {
       const { answer, said } = await send(form);
-      if (answer.ok && form.dataset.act === "pour") return await refresh();
+      if (answer.ok && form.dataset.act === "pour") return await refreshAnew();
       if (answer.ok && /^https?:\/\//.test(said.redirect_url)) return location.assign(said.redirect_url);
       const says = said.error && said.error.says;
       problem.textContent = says || form.getAttribute(`data-error-${answer.status}`) || form.dataset.error;
-      if (says) refresh();
+      if (says) refreshAnew();
       else if (answer.status === 409 || answer.status === 410) setTimeout(refresh, 1500);
     } catch {
       problem.textContent = form.dataset.errorLost || form.dataset.error;

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
+from cloud.buyer import page_state
 from cloud.database.database import Database
 from cloud.orders import claims
 from tests.chromium import Pages
@@ -91,6 +92,20 @@ def test_so_can_what_a_buyer_said_and_the_answer(
     look(f"{site}/v1/order-claim?order_id={order_id}&lang={language}")
     assert page.locator(".ours").is_visible()
     axe_finds_nothing(axe, page)
+
+
+def test_a_button_that_comes_under_the_same_title_is_said(
+    page: Page, site: str, orders: Orders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: who cannot see the page never learnt that their drink could be poured now."""
+    monkeypatch.setattr(page_state, "REFRESH_BLOCKED_S", 1)
+    orders.manual_make()
+    orders.machine_says(online=False)
+    page.goto(f"{site}/v1/order-status-page?order_id=o-1&lang=en")
+    expect(page.locator(".why")).to_be_visible()
+    orders.machine_says()
+    expect(page.locator("h1")).to_have_text("Your drink is waiting for you")
+    expect(page.locator("#spoken")).to_contain_text("I’m at the machine")
 
 
 def test_the_checks_themselves_notice(page: Page, axe: Axe, site: str, orders: Orders) -> None:

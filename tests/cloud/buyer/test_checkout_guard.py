@@ -1,5 +1,6 @@
 """Pressing "pay": our own page asks, the machine is ready, one buyer at a time."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from cloud.buyer.headers import is_own
 from cloud.buyer.services import Services
 from cloud.settings import Settings
 from tests.cloud.buyer.conftest import Counter
-from tests.cloud.buyer.orders import Orders
+from tests.cloud.buyer.orders import DEVICE, Orders, TestClock
 
 PAY = "/v1/initiate-payment"
 
@@ -32,12 +33,12 @@ def test_a_machine_that_is_ready_and_free_is_paid_for(client: FlaskClient, order
 
 
 def test_the_second_buyer_is_told_to_wait_in_words_and_seconds(
-    client: FlaskClient, orders: Orders, counter: Counter
+    client: FlaskClient, stranger: FlaskClient, orders: Orders, counter: Counter
 ) -> None:
     press(client, orders.created("o-1"))
     orders.pay_again("o-1")
 
-    told = press(client, orders.created("o-2"), **{"Accept-Language": "en"})
+    told = press(stranger, orders.created("o-2"), **{"Accept-Language": "en"})
 
     assert told["status"] == 409
     assert told["error"] == {
@@ -54,6 +55,26 @@ def test_the_first_buyer_may_press_again(client: FlaskClient, orders: Orders) ->
     orders.pay_again("o-1")
 
     assert press(client, "o-1")["status"] == 200
+
+
+def test_who_goes_back_from_the_payment_may_pay_for_another_drink(
+    stranger: FlaskClient, client: FlaskClient, orders: Orders, clock: TestClock
+) -> None:
+    """Regression: they were told that somebody else was paying, and got no button: it was themselves."""
+    buyer, drink = stranger, {"drink_no": "cappuccino", "size": "1"}
+    buyer.post(f"/m/{DEVICE}", data=drink)
+    assert press(buyer, "menu-0")["status"] == 200
+    orders.pay_again("menu-0")
+    clock.forward(20)
+
+    second = buyer.post(f"/m/{DEVICE}", data=drink | {"drink_no": "latte"})
+    assert 'name="slot"' in buyer.get(second.location).text
+    assert press(buyer, "menu-1")["status"] == 200
+
+    orders.pay_again("menu-1")
+    told = press(client, orders.created("o-1"))
+    assert (told["status"], told["headers"]["Retry-After"]) == (409, "40"), "the reservation moves, and grows no longer"  # type: ignore[index]  # headers
+    assert "Сейчас платит другой покупатель" in client.get("/v1/order-status-page?order_id=o-1").text
 
 
 def test_a_page_that_was_opened_when_all_was_well_sells_nothing(
@@ -78,6 +99,19 @@ def test_without_scripts_the_page_tells_it(client: FlaskClient, orders: Orders, 
     assert response.status_code == 303
     assert "Автомат сейчас не на связи." in client.get(response.location).text
     assert counter.checkout_got == []
+
+
+def test_who_pays_keeps_the_language_they_chose(client: FlaskClient, orders: Orders, counter: Counter) -> None:
+    german = {"Accept-Language": "de-DE", "Accept": "text/html"}
+    html = client.get(f"/v1/order-status-page?order_id={orders.created()}&lang=en", headers=german).text
+    [there] = re.findall('action="([^"]+)"', html)
+    orders.machine_says(online=False)
+    led = client.post(there, data={"order_id": "o-1", "slot": "1"}, headers=german)
+    assert led.location.endswith("?order_id=o-1&lang=en")
+
+    refused = client.post(there, data={"order_id": "o-1"}, headers=german | {"Sec-Fetch-Site": "cross-site"})
+
+    assert 'href="/v1/order-status-page?order_id=o-1&amp;lang=en"' in refused.text
 
 
 def test_a_program_does_not_wait_for_other_buyers(client: FlaskClient, orders: Orders) -> None:

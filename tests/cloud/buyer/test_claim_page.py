@@ -38,6 +38,14 @@ def test_a_claim_and_its_answer_are_read_on_the_page(
     assert "обращение закрыто" in client.get(f"/v1/order-status-page?order_id={order_id}&lang=ru").text
 
 
+def test_a_page_that_follows_its_order_goes_on_telling_of_the_claim(client: FlaskClient, orders: Orders) -> None:
+    """Regression: with the drink's next step it offered to report a problem that was reported."""
+    say(client, orders.accepted(), kind="other", words="it takes long")
+    with client.get("/v1/orders/o-1/events?view=1", buffered=False) as follows:
+        shown = next(event for event in follows.iter_encoded() if b"event: view" in event)
+    assert "Ваше обращение отправлено" in shown.decode()
+
+
 def test_a_stranger_who_knows_the_number_neither_reads_nor_writes(
     client: FlaskClient, stranger: FlaskClient, orders: Orders, database: Database
 ) -> None:
@@ -94,6 +102,13 @@ def test_what_was_said_while_the_payment_was_opened_is_answered_also_when_the_pr
 
     assert "Поддержка ответила" in client.get(f"/v1/order-status-page?order_id={order_id}").text
     assert "try another machine" in client.get(f"{PATH}?order_id={order_id}").text
+
+
+@pytest.mark.parametrize("words", ["no cup", ""])
+def test_send_pressed_twice_ends_as_pressed_once(client: FlaskClient, orders: Orders, words: str) -> None:
+    order_id = orders.successful()
+    assert [say(client, order_id, kind="not_poured", words=words) for _ in range(2)] == [303, 303]
+    assert client.get(f"{PATH}?order_id={order_id}").text.count('class="mine"') == bool(words)
 
 
 def test_another_site_cannot_speak_for_the_buyer(client: FlaskClient, orders: Orders) -> None:

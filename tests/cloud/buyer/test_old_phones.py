@@ -6,6 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 from playwright.sync_api import expect
 
+from cloud.buyer.assets import style
 from cloud.orders.money import PaymentState
 from protocol.reasons import Result, Spout
 from tests.chromium import Pages
@@ -34,6 +35,24 @@ def test_the_script_is_written_for_the_phones_it_names(client: FlaskClient, orde
     assert "async function" in code
     assert NEWER_THAN_2018.findall(code) == []
     assert all(NEWER_THAN_2018.search(word) for word in ("a?.b", "a ??= b", "a ||= b", "b.replaceChildren(c)", "1_000"))
+
+
+NEWER_VALUE = re.compile(r"\b(?:min|max)\(|\banywhere\b")
+"""What Chrome 66 to 78, or iOS 11.3, passes over together with the whole declaration."""
+
+
+def test_what_an_old_phone_passes_over_in_the_style_stands_there_in_older_words_too() -> None:
+    """Regression: the page stuck to the edges of the screen, and long words left it."""
+    newer = 0
+    for rule in re.findall(r"\{([^{}]*)\}", style()):
+        older = set[str]()
+        for name, _, value in (declaration.partition(":") for declaration in rule.split(";")):
+            if NEWER_VALUE.search(value):
+                newer += 1
+                assert name in older, f"{name}:{value}"
+            else:
+                older.add(name)
+    assert newer
 
 
 STOP_THE_CLOCK_OF_THE_LINK = """

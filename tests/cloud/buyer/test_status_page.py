@@ -140,7 +140,7 @@ def test_the_cup_fills_as_the_machine_says(client: FlaskClient, orders: Orders) 
 def test_paying_is_a_plain_form(client: FlaskClient, orders: Orders) -> None:
     html = page(client, orders.created("a&b"))
 
-    assert forms(html) == ["/v1/initiate-payment"]
+    assert forms(html) == ["/v1/initiate-payment?lang=ru"]
     assert {"type": "hidden", "name": "order_id", "value": "a&b"} in Elements(html).all("input")
     assert "Оплатить 179\u00a0₽" in html
     assert "email" not in [field.get("type") for field in Elements(html).all("input")]
@@ -176,7 +176,7 @@ def test_what_stands_in_the_way_is_told_before_paying(
     assert says in html
     assert forms(html) == []
     orders.machine_says()
-    assert forms(page(client)) == ["/v1/initiate-payment"]
+    assert forms(page(client)) == ["/v1/initiate-payment?lang=ru"]
 
 
 def test_nobody_who_waits_to_pay_is_called_the_next(client: FlaskClient, orders: Orders) -> None:
@@ -208,7 +208,7 @@ def test_a_test_device_is_not_checked(client: FlaskClient, orders: Orders) -> No
     orders.change_device(status="test")
     orders.machine_says(online=False)
 
-    assert forms(page(client, orders.created())) == ["/v1/initiate-payment"]
+    assert forms(page(client, orders.created())) == ["/v1/initiate-payment?lang=ru"]
 
 
 def test_a_declined_payment_can_be_tried_again_while_there_is_time(
@@ -217,7 +217,7 @@ def test_a_declined_payment_can_be_tried_again_while_there_is_time(
     html = page(client, orders.not_paid())
     assert "На карте не хватило денег." in html
     assert "Попробовать ещё раз" in html
-    assert forms(html) == ["/v1/initiate-payment"]
+    assert forms(html) == ["/v1/initiate-payment?lang=ru"]
 
     clock.forward(RULES.order_expiration_s)
 

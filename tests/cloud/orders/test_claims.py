@@ -83,12 +83,33 @@ def test_one_is_open_at_a_time_and_three_are_all(world: World) -> None:
 
 def test_what_a_stranger_could_grow_is_limited(world: World) -> None:
     order_id = poured(world)
-    for _ in range(claims.MESSAGES_EACH):
-        say(world, order_id, "again")
+    for number in range(claims.MESSAGES_EACH):
+        say(world, order_id, f"again {number}")
     with pytest.raises(NotClaimable, match="too_many"):
-        say(world, order_id, "again")
+        say(world, order_id, "and again")
     with pytest.raises(NotClaimable, match="too_long"):
         say(world, order_id, "x" * (claims.TEXT_LIMIT + 1))
+
+
+@pytest.mark.parametrize("words", ["Налило половину", ""])
+def test_a_second_press_says_nothing_anew(world: World, words: str) -> None:
+    """Regression: on a slow line the words were there twice, or what was sent well ended in an error."""
+    order_id = poured(world)
+    claim = say(world, order_id, words)
+    world.clock.advance(2)
+    assert say(world, order_id, words) == claim
+    assert told(world, claim) == [("", words)] * bool(words)
+
+
+def test_the_same_words_later_or_after_an_answer_are_said_again(world: World) -> None:
+    order_id = poured(world)
+    claim = say(world, order_id, "Ау")
+    world.clock.advance(60)
+    say(world, order_id, "Ау", kind=None)
+    answer(world, claim, "Мы здесь")
+    say(world, order_id, "Ау", kind=None)
+    assert [words for _, words in told(world, claim)] == ["Ау", "Ау", "Мы здесь", "Ау"]
+    assert states(world, order_id) == ["open"]
 
 
 def test_of_what_was_never_begun_to_be_paid_nothing_is_claimed(world: World) -> None:

@@ -51,6 +51,14 @@ def test_a_second_press_gives_the_same_address(till: Till) -> None:
     assert len(till.payments_there()) == 1
 
 
+@pytest.mark.parametrize(("asked", "kept"), [("?lang=en", "&lang=en"), ("", ""), ("?lang=e%26x", "")])
+def test_the_buyer_comes_back_to_the_language_they_left(till: Till, asked: str, kept: str) -> None:
+    order_id = till.world.scan()
+    assert till.client().post(f"/v1/initiate-payment{asked}", json={"order_id": order_id}).status_code == 200
+    [there] = till.payments_there()
+    assert there["object"]["confirmation"]["return_url"].endswith(f"/v1/order-status-page?order_id={order_id}{kept}")
+
+
 def test_presses_at_the_same_moment_open_one_payment(till: Till) -> None:
     order_id = till.world.scan()
     gate = threading.Barrier(8)
