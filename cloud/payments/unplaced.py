@@ -24,6 +24,7 @@ from cloud.payments.admission import Launcher, Store
 from cloud.payments.budget import HeldBack, Priority
 from cloud.payments.expected import expected_of
 from cloud.payments.facts import PaymentFacts
+from cloud.payments.followed import MAX_URGENT
 from cloud.payments.models import StoredNotification
 from cloud.payments.outcomes import NotOurs, Ok
 from cloud.payments.provider import Provider
@@ -139,8 +140,12 @@ class Unplaced:
             return None
         lease = now + timedelta(seconds=LEASE_S)
         if _may_be(payment, facts):
-            return paying.adopt(tx, payment.id, facts.provider_payment_id, lease)
-        return paying.adopt_second(tx, payment.id, facts.provider_payment_id, lease, now)
+            adopted = paying.adopt(tx, payment.id, facts.provider_payment_id, lease)
+        else:
+            adopted = paying.adopt_second(tx, payment.id, facts.provider_payment_id, lease, now)
+        if adopted.times_told < MAX_URGENT:
+            adopted.told_at, adopted.times_told = now, adopted.times_told + 1
+        return adopted
 
     def _set_aside(self, tx: Transaction, notification_id: int, verdict: str) -> None:
         notification = tx.session.get_one(StoredNotification, notification_id)
