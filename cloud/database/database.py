@@ -186,6 +186,18 @@ class Database:
         with self._together.engine.connect() as connection:
             return connection.execute(text("SHOW transaction_read_only")).scalar() == "on"
 
+    def loses_commits_at_failover(self) -> bool:
+        """Whether its address names several servers, and the one that writes waits for none of them as it commits.
+
+        Raises what the database raises.
+        """
+        if self.is_sqlite or len(postgresql.hosts_of(self.url)) < 2:
+            return False
+        with self._together.engine.connect() as connection:
+            standbys = connection.execute(text("SHOW synchronous_standby_names")).scalar()
+            commits = connection.execute(text("SHOW synchronous_commit")).scalar()
+        return not standbys or commits in {"off", "local"}
+
     def _server_time(self) -> datetime:
         with self._by_itself.connect() as connection:
             moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()

@@ -232,6 +232,13 @@ def is_read_only(error: BaseException | None) -> bool:
     return getattr(error, "sqlstate", None) == _READ_ONLY
 
 
+def hosts_of(url: URL) -> list[str]:
+    """The servers that an address names."""
+    named = url.query.get("host", ())
+    parts = [url.host or "", *((named,) if isinstance(named, str) else named)]
+    return [host for part in parts for host in part.split(",") if host]
+
+
 def is_out_of_numbers(error: BaseException) -> bool:
     """Whether a table has no number left for a new row: to the driver wrong data, which the same data would not be."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _NO_NUMBER_LEFT

@@ -33,6 +33,11 @@ NOTICE_WAIT_S = 3.0
 SILENT_DAYS = timedelta(days=30)
 NOBODY = "coffee-cloud-check"
 """A device whose channels carry nothing."""
+LOSES_COMMITS = (
+    "COFFEE_DATABASE_URL names several servers, and PostgreSQL commits without waiting for a standby"
+    " (synchronous_standby_names, synchronous_commit): a failover loses payments and drinks, see Failover in"
+    " docs/operations.md"
+)
 ASKED_AT_ONCE = 8
 """Shops asked at the same time: a fleet of hundreds of merchants is looked through in seconds."""
 
@@ -67,6 +72,7 @@ def _database(cloud: Cloud) -> tuple[list[Known], list[Finding]]:
         if database.is_read_only():
             return [], [Finding(False, "the database is read-only: COFFEE_DATABASE_URL leads to a copy")]
         database.set_clock()
+        loses_commits = database.loses_commits_at_failover()
     except SQLAlchemyError as error:
         words = (
             f"the database does not answer or was never migrated ({type(error).__name__}): run `coffee-cloud migrate`"
@@ -77,6 +83,7 @@ def _database(cloud: Cloud) -> tuple[list[Known], list[Finding]]:
     findings = [
         Finding(True, f"database answers, {in_use} payment account(s)"),
         *([Finding(False, f"{clock}; nothing of ours suffers, set it right")] if clock else []),
+        *([Finding(False, LOSES_COMMITS)] if loses_commits else []),
         *_notices(database),
     ]
     return known, findings

@@ -302,10 +302,18 @@ def _fail_unsent(
         return  # the machine has it, whatever became of the broker's answer
     issued.live, issued.finished_at, issued.code = False, now, "not_sent"
     locked.tx.log_after_commit(log.error, "make command not sent: %s", why, extra=parameters(issued, locked.order))
+    certain = certain and not _was_paid_before_restore(locked)
     if apply_event(locked, Event.COMMAND_NOT_SENT, "courier", now, "not_sent", {"why": why}):
         if not certain:
             _ask(locked, issued, now)
         _fail_order(locked, rules, now, uncertain=not certain)
+
+
+def _was_paid_before_restore(locked: LockedOrder) -> bool:
+    """Since a restore, this same command may be one that was carried out in the time that is forgotten."""
+    restored_at = locked.order.restored_at
+    paid = (payment for payment in locked.payments if payment.paid_at is not None)
+    return restored_at is not None and any(payment.started_at < restored_at for payment in paid)
 
 
 def _give_up_waiting(locked: LockedOrder, issued: MakeCommand, rules: OrderLimits, now: datetime) -> None:

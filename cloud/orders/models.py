@@ -217,12 +217,12 @@ class Payment(Base):
     key_refused: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     """Asked about it last, the provider did not accept our key; its next answer clears it."""
     told_at: Mapped[datetime | None] = mapped_column(default=None)
-    """When a notification last named it; cleared once the provider has answered our question.
+    """When a notification last named it; cleared once the provider's answer is believed.
 
     Such payments are asked about first.
     """
     times_told: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
-    """Notifications that named it, up to `payments.ask_at_once.MAX_URGENT`: later ones no longer move `told_at`."""
+    """Questions its notifications put first, up to `payments.stale_answer.MAX_URGENT`: later ones do not."""
 
 
 class Movement(Base):

@@ -295,9 +295,10 @@ def _apply_money(
 def _pours_since_restore(locked: LockedOrder, payment: Payment, restored_at: datetime, in_time: bool) -> bool:
     """Whether a command may follow though it may have been carried out: an agent knows one that comes again.
 
-    Tmetr pours it again, so there only a payment begun since the restore brings one.
+    Tmetr pours it again, and a closed machine gets none that its agent could answer: there only a payment begun since
+    the restore goes the usual way.
     """
-    is_safe = lane_of(locked) is Lane.MQTT or payment.started_at >= restored_at
+    is_safe = payment.started_at >= restored_at or (lane_of(locked) is Lane.MQTT and not locked.is_closed)
     return in_time and is_safe and locked.order.status == Status.PENDING and locked.order.drink_no != ""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import String, and_, bindparam, case, or_, select, update
+from sqlalchemy import String, and_, bindparam, case, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from cloud.database.base import UtcDateTime
@@ -15,10 +15,8 @@ from cloud.orders import archive
 from cloud.orders.models import Payment
 from cloud.payments.models import StoredNotification
 from cloud.payments.notification import Notification
+from cloud.payments.stale_answer import MAX_URGENT
 from cloud.payments.status_poller import LEASE_S, NEWS, StatusPoller
-
-MAX_URGENT = 12
-"""How many notifications of one payment are asked about before everything else; later repeats wait their turn."""
 
 _payment, _notification = table_of(Payment), table_of(StoredNotification)
 _signer = bindparam("signer", type_=String())
@@ -30,7 +28,7 @@ _mark_told = (
     update(_payment)
     .values(
         next_check_at=bindparam("ask_at", type_=UtcDateTime()),
-        told_at=case((_is_urgent, bindparam("now", type_=UtcDateTime())), else_=_payment.c.told_at),
+        told_at=case((_is_urgent, bindparam("now", type_=UtcDateTime())), else_=null()),
         times_told=case((_is_urgent, _payment.c.times_told + 1), else_=_payment.c.times_told),
     )
     .returning(*_payment.c)

@@ -22,6 +22,7 @@ from cloud.database.transaction import Transaction
 from cloud.orders import paying
 from cloud.orders.locked_order import lock_order, order_key
 from cloud.orders.models import Payment
+from cloud.orders.money import PaymentState
 from cloud.orders.order_limits import OrderLimits
 from cloud.payments import unplaced
 from cloud.payments.admission import Launcher, Store, Waiting, Work
@@ -32,6 +33,7 @@ from cloud.payments.models import StoredNotification
 from cloud.payments.outcomes import LONGEST_WAIT_S, AuthError, NotOurs, NotSent, Ok, next_ask
 from cloud.payments.provider import Provider
 from cloud.payments.provider_clients import NoCredential, ProviderClients
+from cloud.payments.stale_answer import ask_again_at
 from cloud.payments.unplaced import Unplaced
 from cloud.payments.verification import answer_of
 
@@ -246,11 +248,26 @@ class StatusPoller:
             paying.record_payment_answer(tx, payment_id, answer, self._rules, now, refunds)
         if asked_again is not None:  # a notification came while we asked: this answer may be older than it
             payment.next_check_at = asked_again
-        else:
+        elif payment.told_at is not None and not _follow(tx, payment, now):
             payment.told_at = None
 
     def _unanswered(self, tx: Transaction, payment_id: str, wait_s: float, key_refused: bool | None = None) -> None:
         paying.record_check_failed(tx, payment_id, self._clock() + timedelta(seconds=wait_s), key_refused)
+
+
+def _follow(tx: Transaction, payment: Payment, now: datetime) -> bool:
+    """Ask again soon about a payment that was told of and is not paid: this answer may be older than what was told.
+
+    Not where it is asked about as soon as that in any case. What is told of money we know of already is told late.
+    """
+    again = ask_again_at(payment.told_at or now, payment.times_told, now)
+    is_soon = again is None or (payment.next_check_at is not None and payment.next_check_at <= again)
+    if payment.state != PaymentState.PENDING or is_soon:
+        return False
+    payment.next_check_at = again
+    payment.times_told += 1
+    tx.notify(NEWS)
+    return True
 
 
 def _postpone(tx: Transaction, payment_id: str, again: datetime) -> None:

@@ -18,7 +18,7 @@ from cloud.database.due import due, latest
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import PROVIDER_OF
 from cloud.orders import archive, paying
-from cloud.orders.models import Payment
+from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.payments.admission import Launcher, Store
 from cloud.payments.budget import HeldBack, Priority
@@ -28,6 +28,7 @@ from cloud.payments.models import StoredNotification
 from cloud.payments.outcomes import NotOurs, Ok
 from cloud.payments.provider import Provider
 from cloud.payments.provider_clients import NoCredential, ProviderClients
+from cloud.payments.stale_answer import MAX_URGENT
 from cloud.payments.verification import answer_of
 
 log = logging.getLogger("cloud.payments.status_poller")
@@ -130,6 +131,8 @@ class Unplaced:
         now = self._clock()
         payment = _named(tx, facts.metadata.get("payment", ""))
         told = tx.session.get_one(StoredNotification, notification_id)
+        if payment is None:
+            _say_if_lost(tx, facts)
         if payment is not None and payment.account_id != account_id:
             payment = None
         verdict = _verdict(told, facts, payment, now)
@@ -139,8 +142,12 @@ class Unplaced:
             return None
         lease = now + timedelta(seconds=LEASE_S)
         if _may_be(payment, facts):
-            return paying.adopt(tx, payment.id, facts.provider_payment_id, lease)
-        return paying.adopt_second(tx, payment.id, facts.provider_payment_id, lease, now)
+            adopted = paying.adopt(tx, payment.id, facts.provider_payment_id, lease)
+        else:
+            adopted = paying.adopt_second(tx, payment.id, facts.provider_payment_id, lease, now)
+        if adopted.times_told < MAX_URGENT:
+            adopted.told_at, adopted.times_told = now, adopted.times_told + 1
+        return adopted
 
     def _set_aside(self, tx: Transaction, notification_id: int, verdict: str) -> None:
         notification = tx.session.get_one(StoredNotification, notification_id)
@@ -156,6 +163,20 @@ def has_payment(session: Session, named: str) -> bool:
 def _named(tx: Transaction, payment_id: str) -> Payment | None:
     archive.bring_back_payments(tx, [payment_id])
     return tx.session.get(Payment, payment_id)
+
+
+def _say_if_lost(tx: Transaction, facts: PaymentFacts) -> None:
+    """The order that a payment names is here, and the payment is not: what opened it was committed and lost."""
+    order_id = facts.metadata.get("order_id", "")
+    if not facts.metadata.get("payment") or not _has_order(tx.session, order_id):
+        return
+    about = {"order_id": order_id, "provider_payment": facts.provider_payment_id}
+    tx.log_after_commit(log.error, "the provider has a payment of this order that is not here", extra=about)
+
+
+def _has_order(session: Session, order_id: str) -> bool:
+    is_here = bool(order_id) and session.scalar(select(Order.id).where(Order.id == order_id)) is not None
+    return is_here or (bool(order_id) and archive.holds(session, order_id))
 
 
 def _verdict(told: StoredNotification, facts: PaymentFacts, payment: Payment | None, now: datetime) -> str:

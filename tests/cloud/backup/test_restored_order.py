@@ -7,17 +7,18 @@ from pytest_mock import MockerFixture
 
 from cloud.alerts.money_conditions import money_at_risk
 from cloud.backup import programs
+from cloud.fleet import closing
 from cloud.orders import after_restore, operator_actions
 from cloud.orders.after_restore import LATELY
 from cloud.orders.at_risk import Next
 from cloud.orders.states import Status
-from cloud.orders.tasks import RETURNS, STOPPED
+from cloud.orders.tasks import RETURNS, STOPPED, Task
 from protocol.reasons import Result
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.backup.restoring import Restorable
 from tests.cloud.backup.test_restored import CAPTURES, DAY_S, actions, booked
 from tests.cloud.tills import Till
-from tests.cloud.worlds import PRICE
+from tests.cloud.worlds import DEVICE, PRICE
 
 pytestmark = [pytest.mark.any_database, pytest.mark.parametrize("capture", CAPTURES)]
 
@@ -155,6 +156,48 @@ def test_what_had_expired_here_before_its_payment_was_found_is_asked_about(there
     assert booked(there, order_id) == KEPT[capture]
     there.says(order_id, Result.DONE)
     assert world.status(order_id) == Status.SUCCESSFUL
+
+
+@pytest.mark.parametrize("why", ["closed", "no broker"])
+def test_what_gets_no_command_any_more_is_asked_about(there: Restorable, capture: str, why: str) -> None:
+    """Its payment was open at the backup; since then it was paid and poured, and its machine has said so."""
+    till, world = there.till, there.world
+    order_id = till.open_payment()
+    there.back_up()
+    till.buyer_pays(order_id)
+    till.look_at(order_id)
+    world.publish(order_id)
+    there.says(order_id, Result.DONE)
+    till.work()
+    world.clock.advance(30)
+    there.restore()
+    if why == "closed":
+        world.database.transact(closing.close, DEVICE, "", "boss", "a leak", world.now)
+    there.come_to_rest()
+    world.wait(world.rules.make_deadline_s + 1)
+    there.come_to_rest()
+    assert world.status(order_id) == Status.MAKE_FAILED
+    assert booked(there, order_id) == (0, PRICE, 0)
+    assert world.open_tasks(order_id, Task.QUERY)
+    assert actions(there) == {Next.WAITING_FOR_EVIDENCE}
+    there.says(order_id, Result.DONE)
+    assert world.status(order_id) == Status.SUCCESSFUL
+
+
+def test_what_is_paid_since_the_restore_and_gets_no_command_goes_back_at_once(there: Restorable, capture: str) -> None:
+    till, world = there.till, there.world
+    order_id = world.scan()
+    there.back_up()
+    world.clock.advance(30)
+    there.restore()
+    world.clock.advance(1)
+    till.open_payment(order_id)
+    till.buyer_pays(order_id)
+    till.look_at(order_id)
+    world.wait(world.rules.make_deadline_s + 1)
+    till.work()
+    assert (world.status(order_id), world.order(order_id).uncertain) == (Status.MAKE_FAILED, False)
+    assert booked(there, order_id) == RETURNED[capture]
 
 
 def doubts(there: Restorable, order_id: str) -> int:

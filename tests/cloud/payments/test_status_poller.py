@@ -137,6 +137,21 @@ def test_a_payment_that_is_not_of_our_making_is_set_aside(till: Till, ours: bool
     assert till.world.status(order_id) == "pending", "one payment of ours is one at the provider"
 
 
+@pytest.mark.parametrize("is_here", [True, False])
+def test_a_payment_that_was_lost_is_an_error_and_names_its_order(
+    till: Till, caplog: pytest.LogCaptureFixture, is_here: bool
+) -> None:
+    """As by a failover to a standby that lacked the last commits."""
+    order_id = till.world.scan() if is_here else "somebody's"
+    stranger = till.shop.create(metadata={"order_id": order_id, "payment": "lost"})
+    till.yookassa.pay(stranger["id"])
+    till.post(till.notification(stranger["id"]))
+    till.work()
+    assert till.notifications()[-1].verdict == "no such payment"
+    told = [getattr(line, "order_id", "") for line in caplog.records if line.levelname == "ERROR"]
+    assert told == ([order_id] if is_here else [])
+
+
 @pytest.mark.both_databases
 def test_a_payment_of_nobodys_shop_is_set_aside(till: Till) -> None:
     body = {"event": "payment.succeeded", "object": {"id": "2d-unknown", "status": "succeeded"}}
