@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 
 from sqlalchemy import ColumnElement, and_, false, or_, true
 from sqlalchemy.orm import InstrumentedAttribute
@@ -53,8 +55,9 @@ class Scope:
         if self.merchants:
             parts.append(merchant.in_(sorted(self.merchants)))
         if machine is not None and self.machines:
-            owners = sorted({owner for owner, _ in self.machines})
-            parts.append(and_(merchant.in_(owners), machine.in_(sorted(name for _, name in self.machines))))
+            # Pair by pair: a machine he may see at one owner is not his at another, whose it may have become.
+            for owner, pairs in groupby(sorted(self.machines), key=itemgetter(0)):
+                parts.append(and_(merchant == owner, machine.in_([name for _, name in pairs])))
         return or_(*parts) if parts else false()
 
     def only(self, merchant_id: str) -> "Scope":
