@@ -50,9 +50,9 @@ def test_the_chosen_merchant_is_in_the_menu_wherever_its_name_stands(crowded: Co
 
 def pages(console: Console, address: str, who: str = "admin") -> list[str]:
     """A list's pages, one after the other, until it ends."""
-    client, found = console.client(who), []
-    following = [address]
-    while following:
+    client, following = console.client(who), [address]
+    found: list[str] = []
+    while following and len(found) < 99:
         found.append(unescape(client.get(following[0], headers={"Accept-Language": "ru"}).text))
         following = re.findall(r'rel="next" href="([^"]+)"', found[-1])
     return found
