@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 
 from sqlalchemy import ColumnElement, and_, false, or_, true
 from sqlalchemy.orm import InstrumentedAttribute
@@ -53,9 +55,9 @@ class Scope:
         if self.merchants:
             parts.append(merchant.in_(sorted(self.merchants)))
         if machine is not None and self.machines:
-            for owner in sorted({owner for owner, _ in self.machines}):  # a machine may be another's by now
-                its = sorted(name for merchant_id, name in self.machines if merchant_id == owner)
-                parts.append(and_(merchant == owner, machine.in_(its)))
+            # Pair by pair: a machine he may see at one owner is not his at another, whose it may have become.
+            for owner, pairs in groupby(sorted(self.machines), key=itemgetter(0)):
+                parts.append(and_(merchant == owner, machine.in_([name for _, name in pairs])))
         return or_(*parts) if parts else false()
 
     def only(self, merchant_id: str) -> "Scope":

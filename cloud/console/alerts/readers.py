@@ -4,19 +4,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
 from cloud.access.journal import Subject
 from cloud.access.person import Scope
 from cloud.alerts.incident import LIVE, Incident, State
+from cloud.alerts.kinds import TERMS, Kind, Severity
 from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow, Mute
 from cloud.alerts.store import IS_KNOWN, incident_of, known, subject_of
-from cloud.console.shell.paging import Key, Listed, newest_first
+from cloud.console.shell.paging import First, Key, Listed, newest_first
 from cloud.console.shell.section import Kind as KindOfThing
 from cloud.fleet.models import Merchant
 
 MOST_OPEN, MOST_ATTEMPTS = 200, 50
+_SEVERITIES = tuple(Severity)
+_URGENCY = case(
+    (IncidentRow.acknowledged_at.is_not(None), -1),
+    *[(IncidentRow.kind == kind.value, _SEVERITIES.index(TERMS[kind].severity)) for kind in Kind],
+    else_=-1,
+)
+"""Told by the database: the worst must be among the first however many came after them. Last, what somebody has."""
 
 
 def _incident(session: Session, incident_id: str) -> Subject | None:
@@ -42,14 +50,16 @@ class ChannelMessage:
     at: datetime | None
 
 
-def open_incidents(session: Session, scope: Scope) -> Sequence[Incident]:
+def open_incidents(session: Session, scope: Scope) -> First[Incident]:
     """What is wrong now, worst and newest first; what a crowd stands for is told with the crowd."""
-    live = select(IncidentRow).where(
+    is_live = and_(
         scope.where(IncidentRow.merchant_id, IncidentRow.subject), IS_KNOWN,
         IncidentRow.state.in_([state.value for state in LIVE]), IncidentRow.group_id == "",
     )  # fmt: skip
-    found = [incident_of(row) for row in session.scalars(live.order_by(IncidentRow.since.desc()).limit(MOST_OPEN))]
-    return sorted(found, key=lambda each: _urgency(each), reverse=True)
+    by_urgency = select(IncidentRow).where(is_live).order_by(_URGENCY.desc(), IncidentRow.since.desc(), IncidentRow.id)
+    found = [incident_of(row) for row in session.scalars(by_urgency.limit(MOST_OPEN))]
+    total = session.scalar(select(func.count()).select_from(IncidentRow).where(is_live))
+    return First(found, total or 0)
 
 
 def past_incidents(session: Session, scope: Scope, after: Key | None) -> Listed[Incident]:
@@ -100,8 +110,3 @@ def mutes(session: Session, scope: Scope, now: datetime) -> Sequence[Mute]:
     """Maintenance under way."""
     asked = select(Mute).where(scope.where(Mute.merchant_id, Mute.device_uuid), Mute.until > now)
     return session.scalars(asked.order_by(Mute.until)).all()
-
-
-def _urgency(incident: Incident) -> tuple[int, datetime]:
-    worst = ["notice", "warning", "critical"].index(incident.terms.severity.value)
-    return worst if incident.acknowledged_at is None else -1, incident.since

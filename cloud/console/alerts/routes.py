@@ -23,7 +23,7 @@ from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
 from cloud.console.alerts.where_to_act import link_of
 from cloud.console.shell.kinds import DEVICE
 from cloud.console.shell.machines import machines_in, zones_of
-from cloud.console.shell.paging import Key
+from cloud.console.shell.paging import First, Key
 from cloud.console.shell.request_context import MOST_REPEATED, Done, RequestContext
 from cloud.console.shell.section import Nav, Section
 from cloud.database.transaction import Transaction
@@ -68,11 +68,11 @@ def overview(context: RequestContext) -> str:
     """What is wrong now, then what was."""
     after = Key.read(request.args.get("after", ""))
     with context.read() as session:
-        now_open = [] if after else readers.open_incidents(session, context.scope)
+        now_open = First[Incident]([], 0) if after else readers.open_incidents(session, context.scope)
         past = readers.past_incidents(session, context.scope, after)
         muted = readers.mutes(session, context.scope, context.now)
         machines = machines_in(session, context.person.scope(Act.EDIT_ALERTS))
-        subjects = [one.subject for one in (*now_open, *past.items)] + [one.device_uuid for one in muted]
+        subjects = [one.subject for one in (*now_open.items, *past.items)] + [one.device_uuid for one in muted]
         zones = zones_of(session, subjects)
     return context.render(
         "alerts/overview.html", now_open=now_open, past=past, mutes=muted, machines=machines, say=Sayer(context, zones),
@@ -85,7 +85,7 @@ def open_now(context: RequestContext) -> str:
     """The part of the overview that is live."""
     with context.read() as session:
         now_open = readers.open_incidents(session, context.scope)
-        zones = zones_of(session, [one.subject for one in now_open])
+        zones = zones_of(session, [one.subject for one in now_open.items])
     return context.render("alerts/open_now.html", now_open=now_open, say=Sayer(context, zones))
 
 

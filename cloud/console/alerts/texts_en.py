@@ -7,6 +7,7 @@ EN = {
     "alerts.rules": "Rules",
     "alerts.link_me": "Link my messenger",
     "alerts.open": "Now",
+    "alerts.cut": "The most urgent are shown: {n} of {of}.",
     "alerts.past": "Before",
     "alerts.no_past": "Nothing has happened yet.",
     "alerts.all_well": "All is well",

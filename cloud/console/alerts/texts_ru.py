@@ -7,6 +7,7 @@ RU = {
     "alerts.rules": "Правила",
     "alerts.link_me": "Привязать мой мессенджер",
     "alerts.open": "Сейчас",
+    "alerts.cut": "Показаны самые срочные: {n} из {of}.",
     "alerts.past": "Было",
     "alerts.no_past": "Пока ничего не случалось.",
     "alerts.all_well": "Всё в порядке",

@@ -5,18 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, literal, select
 from sqlalchemy.orm import Session
 
 from cloud.access.person import Scope
 from cloud.console.orders.facts import OrderSummary, summaries_of
-from cloud.console.shell.paging import Key, Listed, newest_first
+from cloud.console.shell.paging import LONGEST_NUMBER, PAGE, Key, Listed, newest_first
 from cloud.orders.claims import Claim, ClaimMessage, ClaimState
 from cloud.orders.models import Order
 from cloud.orders.return_requests import ReturnRequest
 from cloud.orders.return_rules import RequestState
 
-MOST_REQUESTS = 50
 _COLUMNS: tuple[Any, ...] = (
     Claim.id.label("id"), Claim.changed_at.label("at"), Claim.changed_at, Claim.order_id, Claim.kind, Claim.state
 )  # fmt: skip
@@ -49,14 +48,19 @@ def claims_in(session: Session, scope: Scope, state: ClaimState, after: Key | No
     return Listed(listed, following)
 
 
-def requests_in(session: Session, scope: Scope, now: datetime) -> list[ListedRequest]:
-    """Requests that wait for a second person, oldest first."""
+def requests_in(session: Session, scope: Scope, now: datetime, after: str) -> Listed[ListedRequest]:
+    """One page of requests that wait for a second person, oldest first, after the one of this number."""
     waits = (ReturnRequest.state == RequestState.REQUESTED.value) & (ReturnRequest.expires_at > now)
     asked = select(ReturnRequest).join(Order, Order.id == ReturnRequest.order_id)
-    inside = scope.where(Order.merchant_id, Order.device_uuid)
-    found = session.scalars(asked.where(waits, inside).order_by(ReturnRequest.id).limit(MOST_REQUESTS)).all()
-    orders = summaries_of(session, [request.order_id for request in found])
-    return [ListedRequest(request, orders[request.order_id]) for request in found]
+    asked = asked.where(waits, scope.where(Order.merchant_id, Order.device_uuid)).order_by(ReturnRequest.id)
+    begins = int(after) if after.isdecimal() and len(after) < LONGEST_NUMBER else 0
+    found = session.scalars(asked.where(ReturnRequest.id > literal(begins, BigInteger())).limit(PAGE + 1)).all()
+    if begins and not found:  # decided meanwhile; those before may still wait
+        found = session.scalars(asked.limit(PAGE + 1)).all()
+    page = found[:PAGE]
+    orders = summaries_of(session, [request.order_id for request in page])
+    listed = [ListedRequest(request, orders[request.order_id]) for request in page]
+    return Listed(listed, str(page[-1].id) if len(found) > PAGE else "")
 
 
 def _last_words(session: Session, claim_ids: Iterable[int]) -> dict[int, str]:

@@ -44,6 +44,8 @@ def _request(session: Session, request_id: str) -> Subject | None:
 
 CLAIM = Kind("claim", "claim_id", _claim)
 REQUEST = Kind("return_request", "request_id", _request)
+REQUESTS_AFTER = "requests_after"
+"""The part of an address that says where the page of requests begins; `AFTER` is the claims'."""
 section = Section("claims", {"ru": RU, "en": EN}, Nav("claims.list", Act.SEE_CLAIMS, "claims", 40))
 
 
@@ -77,10 +79,11 @@ def list(context: RequestContext) -> str:
     state = ClaimState(wanted) if wanted in set(ClaimState) else ClaimState.OPEN
     with context.read() as session:
         found = claims_in(session, context.scope, state, Key.read(request.args.get(AFTER, "")))
-        waiting = requests_in(session, context.scope, context.now)
+        waiting = requests_in(session, context.scope, context.now, request.args.get(REQUESTS_AFTER, ""))
     shown = Listed([_shown(context, one) for one in found.items], found.next)
-    return context.render("claims/list.html", found=shown, requests=[_shown(context, one) for one in waiting],
-                          states=[one.value for one in ClaimState], chosen=state.value)  # fmt: skip
+    requests = Listed([_shown(context, one) for one in waiting.items], waiting.next)
+    states = [one.value for one in ClaimState]
+    return context.render("claims/list.html", found=shown, requests=requests, states=states, chosen=state.value)
 
 
 @section.act("/claims/<claim_id>/answer", Act.ANSWER_CLAIM, CLAIM)

@@ -1,14 +1,16 @@
 """Money at risk and differences of what `scope` lets a person see."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, case, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from cloud.access.journal import Subject
 from cloud.access.person import Scope
+from cloud.console.shell.paging import PAGE, First, Listed
 from cloud.fleet.accounts import Account
 from cloud.orders.at_risk import WAITS_FOR_PERSON, AtRisk, MoneyAtRisk, each_at_risk, summed
 from cloud.payments.reconcile.differences import Difference, open_differences, others_open
@@ -17,6 +19,10 @@ from cloud.payments.reconcile.models import FoundDifference, Reconciliation, Sta
 LISTED = 200
 """Told one by one; the sums are of all."""
 _ORDER = (State.OPEN.value, State.MENDING.value, State.EXPLAINED.value, State.CLOSED.value)
+_RANKS = {state: rank for rank, state in enumerate(_ORDER)}
+_RANK = case(_RANKS, value=FoundDifference.state, else_=len(_ORDER))
+"""Told by the database: what is open must be among the first however much was found."""
+_PLACE = re.compile(r"([0-9])\.([0-9]{1,18})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -24,9 +30,11 @@ class Risks:
     """What is at risk now; `person`: payments and differences that nothing moves but somebody."""
 
     sums: Sequence[AtRisk]
-    person: Sequence[MoneyAtRisk]
-    differences: Sequence[Difference]
-    """All that are open: first those whose sums are among these, then the rest."""
+    person: First[MoneyAtRisk]
+    differences: First[Difference]
+    """Of all that are open: first those whose sums are among these, then the rest."""
+    unexplained: int
+    """Of the differences: those that wait for a person, told here one by one or not."""
 
     @property
     def kopecks(self) -> int:
@@ -39,7 +47,7 @@ class Risks:
 
     @property
     def needs_nobody(self) -> bool:
-        return not self.waiting and all(one.action not in WAITS_FOR_PERSON for one in self.differences)
+        return not self.waiting and not self.unexplained
 
 
 def read_risks(session: Session, scope: Scope, unreadable: Collection[Account], now: datetime) -> Risks:
@@ -47,9 +55,15 @@ def read_risks(session: Session, scope: Scope, unreadable: Collection[Account], 
     every = each_at_risk(session, now, unreadable=unreadable)
     each = [one for one in every if scope.covers(one.merchant_id)]
     found = [one for one in open_differences(session, every) if scope.covers(one.merchant_id)]
-    others = others_open(session, scope.where(FoundDifference.merchant_id), found, LISTED)
+    mine = scope.where(FoundDifference.merchant_id)
+    others = others_open(session, mine, found, LISTED)
+    counted = select(FoundDifference.state, func.count()).where(mine, FoundDifference.state.in_(_ORDER[:2]))
+    counts = {row[0]: row[1] for row in session.execute(counted.group_by(FoundDifference.state))}
     person = [one for one in each if one.action in WAITS_FOR_PERSON]
-    return Risks(summed([*each, *found], now), person[:LISTED], [*found, *others][:LISTED])
+    return Risks(
+        summed([*each, *found], now), First(person[:LISTED], len(person)),
+        First([*found, *others][:LISTED], sum(counts.values())), counts.get(State.OPEN.value, 0),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,16 +71,21 @@ class ReconciledDay:
     """A day of every shop, and what was found."""
 
     shops: Sequence[Reconciliation]
-    findings: Sequence[FoundDifference]
+    findings: Listed[FoundDifference]
 
 
-def read_day(session: Session, scope: Scope, day: date) -> ReconciledDay:
-    """What reconciliation says of that day, open findings first."""
+def read_day(session: Session, scope: Scope, day: date, after: str) -> ReconciledDay:
+    """What reconciliation says of that day, and one page of what it found, open findings first."""
     shops = select(Reconciliation).where(Reconciliation.day == day, scope.where(Reconciliation.merchant_id))
     found = select(FoundDifference).where(FoundDifference.day == day, scope.where(FoundDifference.merchant_id))
-    findings = sorted(session.scalars(found.limit(LISTED * 5)), key=lambda one: (_ORDER.index(one.state), one.id))
+    if (begins := _PLACE.fullmatch(after)) is not None:
+        rank, number = (literal(int(part), BigInteger()) for part in begins.groups())
+        found = found.where(tuple_(_RANK, FoundDifference.id) > tuple_(rank, number))
+    rows = session.scalars(found.order_by(_RANK, FoundDifference.id).limit(PAGE + 1)).all()
+    page = rows[:PAGE]
+    following = f"{_RANKS.get(page[-1].state, len(_ORDER))}.{page[-1].id}" if len(rows) > PAGE else ""
     by_shop = shops.order_by(Reconciliation.merchant_id, Reconciliation.scenario, Reconciliation.account_id)
-    return ReconciledDay(list(session.scalars(by_shop)), findings[:LISTED])
+    return ReconciledDay(list(session.scalars(by_shop)), Listed(page, following))
 
 
 def find_difference(session: Session, number: str) -> Subject | None:

@@ -10,6 +10,7 @@ from cloud.access.acts import Act
 from cloud.console.money.reading import find_difference, read_day, read_risks
 from cloud.console.money.texts_en import EN
 from cloud.console.money.texts_ru import RU
+from cloud.console.shell.paging import AFTER
 from cloud.console.shell.request_context import Done, RequestContext, address
 from cloud.console.shell.section import Kind, Nav, Section
 from cloud.database.transaction import Transaction
@@ -41,7 +42,7 @@ def reconciliation(context: RequestContext) -> str:
     yesterday = day_at(context.now, DEFAULT) - timedelta(days=1)
     day = min(context.day(request.args.get("day", "")) or yesterday, yesterday)
     with context.read() as session:
-        found = read_day(session, context.scope, day)
+        found = read_day(session, context.scope, day, request.args.get(AFTER, ""))
     return context.render(
         "money/day.html", day=day, found=found, earlier=day - timedelta(days=1),
         later=day + timedelta(days=1) if day < yesterday else None, order_at=_order_at, is_sum=_IS_SUM,

@@ -30,6 +30,7 @@ EN = {
     "money.key_refused": "the provider refuses the key of its shop",
     "money.refusals": "refused by the provider {n} times",
     "money.differences": "Differences",
+    "money.cut": "The first {n} of {of} are shown.",
     "money.settle": "Settle",
     "money.settle_title": "Settle difference {number}?",
     "money.settle_text": "It will not open again. Say what it was.",

@@ -30,6 +30,7 @@ RU = {
     "money.key_refused": "платёжная система не принимает ключ магазина",
     "money.refusals": "отказов платёжной системы: {n}",
     "money.differences": "Расхождения",
+    "money.cut": "Показаны первые {n} из {of}.",
     "money.settle": "Закрыть",
     "money.settle_title": "Закрыть расхождение {number}?",
     "money.settle_text": "Оно больше не откроется. Напишите, что это было.",

@@ -10,6 +10,7 @@ EN = {
     "now.payments.few": "{n} payments",
     "now.payments.many": "{n} payments",
     "now.since": "the longest for {ago}",
+    "now.returns": "Returns",
     "now.requests.one": "{n} return waits for approval",
     "now.requests.few": "{n} returns wait for approval",
     "now.requests.many": "{n} returns wait for approval",

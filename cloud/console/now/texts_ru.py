@@ -10,6 +10,7 @@ RU = {
     "now.payments.few": "{n} платежа",
     "now.payments.many": "{n} платежей",
     "now.since": "дольше всего — {ago}",
+    "now.returns": "Возвраты",
     "now.requests.one": "{n} возврат ждёт согласия",
     "now.requests.few": "{n} возврата ждут согласия",
     "now.requests.many": "{n} возвратов ждут согласия",

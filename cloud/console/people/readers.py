@@ -1,10 +1,12 @@
 """People of the merchants in a scope, and their open sessions."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from typing import Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import Select, exists, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from cloud.access import sessions
@@ -12,10 +14,17 @@ from cloud.access.journal import Subject
 from cloud.access.models import LoginSession, Membership, Passkey, User
 from cloud.access.person import Scope
 from cloud.console.shell.machines import Machines
+from cloud.console.shell.paging import PAGE, Listed
 from cloud.console.shell.section import Kind
 from cloud.fleet.models import Device, Merchant
 
 MOST = 500
+LONGEST_ID = 10
+_ORDER = (
+    Merchant.name, Merchant.id, func.coalesce(User.name, ""), func.coalesce(User.email, ""),
+    func.coalesce(Membership.id, 0),
+)  # fmt: skip
+"""Of a merchant with nobody, too."""
 
 
 @dataclass(frozen=True)
@@ -36,22 +45,42 @@ class Member:
     seen_at: datetime | None
 
 
-def members(session: Session, scope: Scope, member_id: int | None = None) -> list[Member]:
-    """Everybody there, by merchant and name."""
-    seen = select(LoginSession.user_id, func.max(LoginSession.seen_at).label("at")).group_by(LoginSession.user_id)
-    last = seen.subquery()
-    query = (
-        select(Membership, User, Merchant.name, last.c.at, exists().where(Passkey.user_id == User.id))
-        .join(User, User.id == Membership.user_id)
-        .join(Merchant, Merchant.id == Membership.merchant_id)
-        .outerjoin(last, last.c.user_id == User.id)
-        .where(scope.where(Membership.merchant_id))
-        .order_by(Merchant.name, User.name, User.email)
-        .limit(MOST)
-    )
-    if member_id is not None:
-        query = query.where(Membership.id == member_id)
-    return [_member(*row) for row in session.execute(query)]
+@dataclass(frozen=True)
+class Staff:
+    """A merchant and its people, as far as a page has them; of nobody only where the merchant has nobody."""
+
+    merchant_id: str
+    merchant: str
+    members: Sequence[Member]
+
+
+def everybody(session: Session, scope: Scope, after: str) -> Listed[Staff]:
+    """One page of them, by merchant and name; it begins after what `after` names (`Listed.next`)."""
+    query = _people().outerjoin(User, User.id == Membership.user_id).where(scope.where(Merchant.id))
+    if (begins := _place(session, after)) is not None:
+        query = query.where(tuple_(*_ORDER) > tuple_(*[literal(part) for part in begins]))
+    rows = session.execute(query.order_by(*_ORDER).limit(PAGE + 1)).all()
+    page = rows[:PAGE]
+    seen = _last_seen(session, [row.User.id for row in page if row.User is not None])
+    by_merchant = groupby(page, key=lambda row: (row.Merchant.id, row.Merchant.name))
+    found = [
+        Staff(*merchant, [_member(row, seen) for row in people if row.Membership is not None])
+        for merchant, people in by_merchant
+    ]
+    last = page[-1] if len(rows) > PAGE else None
+    return Listed(found, "" if last is None else f"{last.Membership.id if last.Membership else 0}.{last.Merchant.id}")
+
+
+def member(session: Session, member_id: int) -> Member:
+    """The one of this id. Raises `NoResultFound`."""
+    query = _people().join(User, User.id == Membership.user_id).where(Membership.id == member_id)
+    row = session.execute(query).one()
+    return _member(row, _last_seen(session, [row.User.id]))
+
+
+def is_one_merchant(session: Session, scope: Scope) -> bool:
+    """Whether the pages are about a single one."""
+    return len(session.scalars(select(Merchant.id).where(scope.where(Merchant.id)).limit(2)).all()) == 1
 
 
 def open_sessions(session: Session, user_id: str, now: datetime) -> Sequence[LoginSession]:
@@ -73,22 +102,43 @@ def known(session: Session, merchant_id: str, names: Collection[str]) -> set[str
     return set(session.scalars(of_merchant.where(Device.device_uuid.in_(names))))
 
 
-def merchants(session: Session, scope: Scope) -> list[tuple[str, str]]:
-    query = select(Merchant.id, Merchant.name).where(scope.where(Merchant.id)).order_by(Merchant.name).limit(MOST)
-    return [(row.id, row.name) for row in session.execute(query)]
-
-
 def _find(session: Session, member_id: str) -> Subject | None:
-    row = session.get(Membership, int(member_id)) if member_id.isdecimal() and len(member_id) < 10 else None
+    row = session.get(Membership, int(member_id)) if member_id.isdecimal() and len(member_id) < LONGEST_ID else None
     return None if row is None else Subject("user", row.user_id, row.merchant_id)
 
 
 MEMBER = Kind("member", "member_id", _find)
 
 
-def _member(row: Membership, user: User, merchant: str, seen_at: datetime | None, has_passkey: bool) -> Member:
+def _people() -> Select[*tuple[Any, ...]]:
+    """Each merchant with each of its memberships; a merchant without one stands there alone."""
+    has_passkey = exists().where(Passkey.user_id == User.id).label("has_passkey")
+    query = select(Merchant, Membership, User, has_passkey)
+    return query.outerjoin(Membership, Membership.merchant_id == Merchant.id)
+
+
+def _place(session: Session, after: str) -> tuple[Any, ...] | None:
+    """Where a page begins by the order of the list: after this person, or else at this merchant's first."""
+    number, _, merchant_id = after.partition(".")
+    merchant = session.get(Merchant, merchant_id)
+    if merchant is None:
+        return None
+    found = session.get(Membership, int(number)) if number.isdecimal() and len(number) < LONGEST_ID else None
+    if found is None or found.merchant_id != merchant_id:
+        return merchant.name, merchant.id, "", "", 0
+    user = session.get_one(User, found.user_id)
+    return merchant.name, merchant.id, user.name, user.email, found.id
+
+
+def _last_seen(session: Session, user_ids: Collection[str]) -> dict[str, datetime]:
+    asked = select(LoginSession.user_id, func.max(LoginSession.seen_at)).group_by(LoginSession.user_id)
+    return {row[0]: row[1] for row in session.execute(asked.where(LoginSession.user_id.in_(user_ids)))}
+
+
+def _member(row: Any, seen: Mapping[str, datetime]) -> Member:
+    held, user = row.Membership, row.User
     return Member(
-        row.id, user.id, row.merchant_id, merchant, user.email, user.name, row.role,
-        None if row.machines is None else tuple(row.machines), bool(user.password),
-        bool(user.totp) or has_passkey, user.disabled_at is not None, seen_at,
+        held.id, user.id, held.merchant_id, row.Merchant.name, user.email, user.name, held.role,
+        None if held.machines is None else tuple(held.machines), bool(user.password),
+        bool(user.totp) or row.has_passkey, user.disabled_at is not None, seen.get(user.id),
     )  # fmt: skip

@@ -12,7 +12,6 @@ from cloud.access import sessions, support, users
 from cloud.access.acts import Act, Role
 from cloud.access.journal import Subject
 from cloud.access.models import Membership, User
-from cloud.access.person import Scope
 from cloud.console.account.browser import name_of
 from cloud.console.people import readers
 from cloud.console.people.readers import MEMBER
@@ -20,6 +19,8 @@ from cloud.console.people.texts_en import EN
 from cloud.console.people.texts_ru import RU
 from cloud.console.shell.cookies import PATH
 from cloud.console.shell.kinds import MERCHANT
+from cloud.console.shell.merchants import merchants_in
+from cloud.console.shell.paging import AFTER
 from cloud.console.shell.request_context import MOST_REPEATED, Done, RequestContext
 from cloud.console.shell.section import Nav, Section
 from cloud.database.transaction import Transaction
@@ -38,9 +39,9 @@ class NoMachine(Exception):
 def everybody(context: RequestContext) -> str:
     """Everybody, by merchant."""
     with context.read() as session:
-        found = readers.members(session, context.scope)
-        merchants = readers.merchants(session, context.scope)
-    return context.render("people/list.html", members=found, merchants_here=merchants)
+        found = readers.everybody(session, context.scope, request.args.get(AFTER, ""))
+        is_one = readers.is_one_merchant(session, context.scope)
+    return context.render("people/list.html", found=found, is_one=is_one)
 
 
 @section.page("/people/invite/<merchant_id>", Act.MANAGE_USERS, MERCHANT, confirmed=True)
@@ -87,7 +88,7 @@ def show(context: RequestContext, member_id: str) -> str:
     """One person: role, sessions, what can be done."""
     subject = context.about()
     with context.read() as session:
-        [member] = readers.members(session, Scope(frozenset({subject.merchant_id})), int(member_id))
+        member = readers.member(session, int(member_id))
         live = readers.open_sessions(session, subject.id, context.now)
         machines = readers.machines(session, subject.merchant_id, member.machines or ())
         manageable = users.may_manage(context.person, session, subject.id)
@@ -173,8 +174,8 @@ def support_page(context: RequestContext) -> str:
     """Support accesses that are open, and a form to open one. The platform's admins only."""
     with context.read() as session:
         opened = support.open_now(session, context.scope, context.now)
-        merchants = readers.merchants(session, context.scope)
-    return context.render("people/support.html", opened=opened, merchants_here=merchants)
+        menu = merchants_in(session, context.scope)
+    return context.render("people/support.html", opened=opened, menu=menu)
 
 
 @section.act("/support/open", Act.OPEN_SUPPORT_ACCESS)

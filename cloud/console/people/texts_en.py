@@ -45,6 +45,7 @@ EN = {
     "people.back": "To the list",
     "people.support": "Support access",
     "people.support_line": "An hour with one merchant's money. Its people see that on every page.",
+    "people.support_cut": "{n} of {of}, by name. Narrow the page to a merchant under People to find any other here.",
     "people.support_open": "Open for an hour",
     "people.support_none": "No access is open.",
     "people.support_end": "End the access",

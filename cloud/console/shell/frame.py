@@ -18,14 +18,14 @@ from cloud.buyer.texts import LANGUAGES, Language
 from cloud.console.shell import cookies
 from cloud.console.shell.assets import asset
 from cloud.console.shell.icons import icon
+from cloud.console.shell.merchants import Merchants, merchants_in
 from cloud.console.shell.request_context import MERCHANT, RequestContext, address
 from cloud.console.shell.section import Section
 from cloud.console.shell.texts import DEFAULT_ZONE, SHELL, ConsoleTexts
 from cloud.fleet.models import Merchant
 from cloud.wiring import Cloud
 
-MANY_MERCHANTS = 200
-"""A longer list is no menu any more."""
+NO_CHOICE = Merchants((), 0)
 SEARCH = "orders_list"
 """The view that answers the search field; without it there is no such field."""
 
@@ -69,7 +69,8 @@ class Frame:
 
     def template_values(self, context: RequestContext) -> dict[str, Any]:
         """What every page has."""
-        person = context.person
+        person, chosen = context.person, request.args.get(MERCHANT, "")
+        menu = self._merchants(person, chosen)
         return {
             **self.outside(context.texts),
             "context": context,
@@ -81,8 +82,9 @@ class Frame:
             "theme": cookies.theme(person.theme),
             "places": self.places(person),
             "here": (request.endpoint or "").removeprefix("console.").partition("_")[0],
-            "merchants": self._merchants(person),
-            "merchant": request.args.get(MERCHANT, ""),
+            "merchants": menu.listed,
+            "merchants_in_all": menu.total,
+            "merchant": chosen,
             "searches": SEARCH in self._names and person.may_somewhere(Act.SEE_ORDERS),
             "supports": self._supports(context),
             "is_fragment": "HX-Request" in request.headers and "HX-Boosted" not in request.headers,
@@ -102,15 +104,14 @@ class Frame:
         """The first page of this person."""
         return next((place.where for place in self.places(person)), address("account.show"))
 
-    def _merchants(self, person: Person) -> list[tuple[str, str]]:
+    def _merchants(self, person: Person, chosen: str) -> Merchants:
+        """Whose pages can be shown alone; none where there is no choice."""
         scope = person.scope(Act.SEE_NOW)
         if not scope.everything and len(person.held) < 2:
-            return []
+            return NO_CHOICE
         with self._cloud.database.read() as session:
-            query = select(Merchant.id, Merchant.name).order_by(Merchant.name).limit(MANY_MERCHANTS)
-            ids = [one.merchant_id for one in person.held]
-            rows = session.execute(query if scope.everything else query.where(Merchant.id.in_(ids))).all()
-        return [(row.id, row.name) for row in rows] if len(rows) > 1 else []
+            menu = merchants_in(session, scope, chosen)
+        return menu if menu.total > 1 else NO_CHOICE
 
     def _supports(self, context: RequestContext) -> list[tuple[Any, str]]:
         """Support accesses this person should know of, with their merchant's name."""

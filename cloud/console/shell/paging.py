@@ -48,6 +48,18 @@ class Listed(Generic[T]):
     next: str = ""
 
 
+@dataclass(frozen=True)
+class First(Generic[T]):
+    """The first of a list that has no further page, and how many there are in all."""
+
+    items: Sequence[T]
+    total: int
+
+    @property
+    def is_cut(self) -> bool:
+        return self.total > len(self.items)
+
+
 def newest_first(session: Session, query: Select[*tuple[Any, ...]], at: Column, row: Column, after: Key | None,
                  limit: int = PAGE) -> tuple[list[Any], str]:  # fmt: skip
     """The rows of one page of `query`, by time and id descending, and the next page's key; "" at the end.

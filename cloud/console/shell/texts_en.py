@@ -8,6 +8,7 @@ EN = {
     "shell.search": "Order: number, payment, amount, time",
     "shell.all_merchants": "All merchants",
     "shell.merchant": "Merchant",
+    "shell.merchants_cut": "{n} of {of}, by name",
     "shell.narrow": "Show",
     "shell.account": "My account",
     "shell.log_out": "Log out",

@@ -8,6 +8,7 @@ RU = {
     "shell.search": "Заказ: номер, платёж, сумма, время",
     "shell.all_merchants": "Все компании",
     "shell.merchant": "Компания",
+    "shell.merchants_cut": "{n} из {of}, по названию",
     "shell.narrow": "Показать",
     "shell.account": "Мой профиль",
     "shell.log_out": "Выйти",

@@ -3,7 +3,7 @@
 import html
 import re
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,6 +16,7 @@ from cloud.alerts.kinds import OF_A_MACHINE, OF_THE_PLATFORM, PLATFORM, TERMS, K
 from cloud.alerts.models import AlertMessage, IncidentRow
 from cloud.alerts.rule_settings import rules_of
 from cloud.alerts.store import write
+from cloud.console.alerts import readers
 from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
 from cloud.console.alerts.where_to_act import PLACES
 from cloud.database.transaction import Transaction
@@ -23,7 +24,7 @@ from cloud.fleet.models import Device, Merchant
 from cloud.orders.outbox import OutboxRow
 from tests.cloud.alerts.test_words import FACTS
 from tests.cloud.console.building import OWN, Console, post
-from tests.cloud.worlds import DEVICE
+from tests.cloud.worlds import DEVICE, OTHER_DEVICE
 
 INCIDENT = "0f" * 16
 
@@ -61,6 +62,31 @@ def test_where_the_runbook_can_be_read_its_page_is_linked(console: Console, monk
     monkeypatch.setattr(console.cloud, "settings", with_it)
     page = console.client("admin").get(address).text
     assert 'href="https://git.example/main/docs/runbook.md#many-offline"' in page
+
+
+def test_the_worst_are_shown_however_many_came_after_them(
+    console_on_each: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the newest were taken and only then ordered, so an old critical one was on no page of alerts."""
+    monkeypatch.setattr(readers, "MOST_OPEN", 2)
+    console = console_on_each
+    now, client = console.clock.now, console.client(f"owner@{OWN}")
+
+    def opened(kind: Kind, days: int, subject: str) -> None:
+        condition = Condition(kind, OWN, subject, now - timedelta(days=days), FACTS)
+        one = advance(begun(condition, f"{kind.value}-{days}", condition.since), condition, now)
+        console.cloud.database.transact(lambda tx: write(tx.session, one))
+
+    for at, (kind, days) in enumerate(((Kind.MONEY_WAITS, 9), (Kind.OFFLINE, 2))):
+        opened(kind, days, DEVICE if at else "")
+    assert "Показаны самые срочные" not in client.get("/console/alerts").text
+    opened(Kind.OFFLINE, 1, OTHER_DEVICE)
+    for page in ("/console/alerts", "/console/alerts/now"):
+        shown = html.unescape(client.get(page).text)
+        assert re.findall(r'href="/console/alerts/(\w+-\d)"', shown) == ["money_waits-9", "offline-1"]
+        assert "Показаны самые срочные: 2 из 3." in shown
+    post(client, "/console/alerts/money_waits-9/acknowledge")
+    assert "money_waits-9" not in client.get("/console/alerts/now").text
 
 
 def test_what_a_newer_program_tells_of_is_left_out(console: Console) -> None:

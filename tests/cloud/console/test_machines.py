@@ -6,9 +6,10 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from cloud.access.acts import Act
+from cloud.access import users
+from cloud.access.acts import Act, Role
 from cloud.access.journal import Author, Entry, Subject, record
 from cloud.access.models import JournalRow
 from cloud.access.person import EVERYTHING
@@ -22,10 +23,12 @@ from cloud.database.transaction import Transaction
 from cloud.fleet import closing, machine_events, update_lock
 from cloud.fleet.models import Device, DeviceLive
 from cloud.fleet.presence_history import note
+from cloud.orders.models import Order
 from cloud.orders.scanning import NotForSale
 from protocol.messages import Answer, Event
 from protocol.reasons import AnswerStatus, Result
-from tests.cloud.console.building import Console, form_token, post
+from tests.cloud.console.building import FOREIGN, FOREIGN_DEVICE, OWN, Console, form_token, post
+from tests.cloud.console.made import poured
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE
 
 AT = f"/console/machines/{DEVICE}"
@@ -68,6 +71,24 @@ def test_searched_by_place_whatever_the_letters(console: Console) -> None:
     console.world.database.transact(place)
     assert DEVICE in page(console, "/console/machines?q=невск")
     assert "Ничего не нашлось" in page(console, "/console/machines?q=Литейный")
+
+
+def test_a_machine_that_became_anothers_is_not_seen_for_a_right_to_other_machines_there(console: Console) -> None:
+    """Regression: owners and machines were asked for apart, so a technician of two merchants saw pairs he never had."""
+    who = console.add_user("both", OWN, Role.TECHNICIAN, [DEVICE])
+    console.cloud.database.transact(users.give_role, who, FOREIGN, Role.TECHNICIAN, [FOREIGN_DEVICE])
+    lists = ("/console/machines", "/console/orders?show=all")
+    before, later = poured(console.world), poured(console.world)
+    assert [mine in page(console, at, "both") for at, mine in zip(lists, (DEVICE, later), strict=True)] == [True] * 2
+
+    def becomes_anothers(tx: Transaction) -> None:
+        tx.session.execute(update(Device).where(Device.device_uuid == DEVICE).values(merchant_id=FOREIGN))
+        tx.connection.execute(update(Order).where(Order.id == later).values(merchant_id=FOREIGN))
+
+    console.cloud.database.transact(becomes_anothers)
+    shown = [page(console, at, "both") for at in lists]
+    assert [thing in where for where in shown for thing in (f"/machines/{DEVICE}", later)] == [False] * 4
+    assert (FOREIGN_DEVICE in shown[0], before in shown[1]) == (True, True)
 
 
 def test_closed_from_the_page_and_the_buyer_is_told(console: Console) -> None:

@@ -12,11 +12,14 @@ from cloud.access import users
 from cloud.access.acts import Role
 from cloud.access.person import EVERYTHING
 from cloud.alerts.money_conditions import differences
+from cloud.console.money import reading
 from cloud.console.money.reading import LISTED, read_risks
 from cloud.console.money.texts_en import EN
 from cloud.console.money.texts_ru import RU
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import DeviceLive
+from cloud.orders.at_risk import UNANSWERED_FOR_A_PERSON
+from cloud.orders.models import Payment
 from cloud.payments.reconcile.cups import COUNTERS, keep_counts
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.kinds import NO_MONEY, Kind
@@ -98,7 +101,49 @@ def test_what_has_no_sum_changes_none_and_comes_last(console: Console) -> None:
     with console.cloud.database.read() as session:
         risks = read_risks(session, EVERYTHING, (), console.clock.now)
     assert (risks.kopecks, risks.waiting) == (100, 100)
-    assert ([one.kopecks for one in risks.differences[:2]], len(risks.differences)) == ([100, 0], LISTED)
+    assert ([one.kopecks for one in risks.differences.items[:2]], len(risks.differences.items)) == ([100, 0], LISTED)
+    assert f"Показаны первые {LISTED} из {LISTED + 3}." in page(console)
+
+
+def test_of_payments_that_wait_it_says_how_many_are_told(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: the tile said 299, the list held 200, and nothing said that it was cut."""
+    monkeypatch.setattr(reading, "LISTED", 1)
+    stuck = [console.world.pay() for _ in range(2)]
+    unanswered = update(Payment).values(checks=UNANSWERED_FOR_A_PERSON)
+    console.cloud.database.transact(lambda tx: tx.connection.execute(unanswered))
+    shown = page(console)
+    assert "Показаны первые 1 из 2." in shown
+    assert [order in shown for order in stuck] == [True, False]
+
+
+def test_nobody_is_needed_only_where_no_finding_beyond_the_list_waits(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: only the findings that were listed were asked."""
+    monkeypatch.setattr(reading, "LISTED", 1)
+    console.world.pay()
+    for state in (State.MENDING, State.OPEN):
+        found(console, Kind.OPEN_THERE, state, here=0, there=0)
+    assert RU["money.waiting_good"] not in page(console)
+
+
+def test_all_that_a_day_found_is_on_its_pages_the_open_first(
+    console_on_each: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: two hundred were told, of the thousand that the database gave first; an open one could be missing."""
+    monkeypatch.setattr(reading, "PAGE", 2)
+    console = console_on_each
+    closed = [found(console, Kind.CUPS_MORE, State.CLOSED, closed_note=f"note {number}") for number in range(3)]
+    still_open = [found(console, Kind.CUPS_MORE) for _ in range(2)]
+    first = page(console, f"{MONEY}/days?lang=ru")
+    assert [f"/{number}/settle" in first for number in still_open] == [True, True]
+    told, following = first, first
+    for _ in range(2):
+        [address] = re.findall(r'rel="next" href="([^"]+)"', following)
+        following = page(console, address)
+        told += following
+    assert 'rel="next"' not in following
+    assert [told.count(f"note {number}") for number in range(len(closed))] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(("state", "is_fine"), [(State.OPEN, False), (State.MENDING, True)])

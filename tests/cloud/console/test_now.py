@@ -272,6 +272,23 @@ def test_nobody_is_told_anything_of_what_he_may_not_see(
     assert ("Что не так" in shown, "Всё в порядке" in shown) == (is_told_of_troubles, is_told_of_troubles)
 
 
+def test_returns_to_approve_lead_to_where_they_are_approved(console: Console) -> None:
+    """Regression: they led to the page of money, which has none of them, and beside payments they were not told."""
+    money, returns = ("/console/money", "Деньги ждут человека"), ("/console/claims", "Возвраты")
+
+    def tiles(who: str = "owner") -> list[tuple[str, ...]]:
+        shown = console.client(f"{who}@{OWN}").get("/console/now").text
+        return re.findall(r'<a class="tile \w+" href="(/console/(?:money|claims))"><span class="label">([^<]+)<', shown)
+
+    assert tiles() == [money]
+    request = SAMPLES["return_request"](console)
+    assert tiles() == [returns]
+    assert f"/claims/requests/{request}/approve" in console.client(f"owner@{OWN}").get(returns[0]).text
+    SAMPLES["difference"](console)
+    assert tiles() == [money, returns]
+    assert tiles("accountant") == [money], "who may not see claims is not led there"
+
+
 def test_a_technician_reads_no_sum(console: Console) -> None:
     a_month(console)
     assert "₽" in console.client(f"owner@{OWN}").get("/console/now").text

@@ -1,12 +1,14 @@
 """The forms of an order's page: what they propose, what they say of a wrong sum, and that an old page does no harm."""
 
 import re
+from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
+from cloud.console.claims import readers
 from cloud.orders import claims, order_tasks, receipts
 from cloud.orders.claims import ClaimKind
 from cloud.orders.models import Order
@@ -15,6 +17,7 @@ from cloud.orders.return_followup import ReturnFollowup
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from tests.cloud.console.building import OWN, Console, form_token, post
+from tests.cloud.console.made import a_request
 from tests.cloud.orders.test_operator_actions import poured, silent
 from tests.cloud.worlds import PRICE
 
@@ -75,6 +78,22 @@ def test_a_part_whose_receipt_nobody_could_have_is_told_so(console: Console, lan
     [(tone, words)] = SAID.findall(client.get(shown or "").text)
     assert (tone, said in words) == ("bad", True)
     assert "refund" not in world.open_tasks(order_id)
+
+
+def test_every_return_to_approve_is_on_some_page(console_on_each: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: of 133 the first fifty were shown, and nothing led to the others."""
+    monkeypatch.setattr(readers, "PAGE", 2)
+    requests = [a_request(console_on_each) for _ in range(3)]
+    client, following = console_on_each.client(f"owner@{OWN}"), ["/console/claims"]
+    listed: list[list[str]] = []
+    while following and len(listed) < len(requests):
+        page = unescape(client.get(following[0]).text)
+        listed.append(re.findall(r"/claims/requests/(\d+)/approve", page))
+        following = re.findall(r'rel="next" href="([^"]+)"', page)
+    assert listed == [requests[:2], requests[2:]]
+    for after in (requests[2], "9" * 18):
+        page = client.get(f"/console/claims?requests_after={after}").text
+        assert re.findall(r"/claims/requests/(\d+)/approve", page) == requests[:2], "those after it are decided"
 
 
 def shown(page: str, field: str) -> str:

@@ -1,0 +1,43 @@
+"""Merchants of a scope: to choose one from, the first of them by name and always the one that is chosen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, func, or_, select, true
+from sqlalchemy.orm import Session
+
+from cloud.access.person import Scope
+from cloud.fleet.models import Merchant
+
+MOST = 200
+"""A longer list is no menu any more."""
+
+
+@dataclass(frozen=True)
+class Merchants:
+    """For a menu."""
+
+    listed: Sequence[tuple[str, str]]
+    """Ids with names, by name."""
+    total: int
+
+    @property
+    def is_cut(self) -> bool:
+        return self.total > len(self.listed)
+
+
+def merchants_in(session: Session, scope: Scope, chosen: str = "") -> Merchants:
+    """What a person may choose from; `chosen` is in it wherever its name stands."""
+    mine = within(scope)
+    named = select(Merchant.id, Merchant.name).where(mine)
+    first = select(Merchant.id).where(mine).order_by(Merchant.name, Merchant.id).limit(MOST)
+    found = named.where(or_(Merchant.id.in_(first), Merchant.id == chosen)).order_by(Merchant.name, Merchant.id)
+    listed = [(row.id, row.name) for row in session.execute(found)]
+    total = session.scalar(select(func.count()).select_from(Merchant).where(mine)) if len(listed) >= MOST else None
+    return Merchants(listed, total or len(listed))
+
+
+def within(scope: Scope) -> ColumnElement[bool]:
+    """Merchants of which anything is in it, be it one machine."""
+    owners = scope.merchants | {owner for owner, _ in scope.machines}
+    return true() if scope.everything else Merchant.id.in_(sorted(owners))
