@@ -56,7 +56,6 @@ def open_port(url: str, profile: Profile) -> serial.Serial:
         timeout=profile.timers.inter_byte_gap,
         write_timeout=WRITE_TIMEOUT_S,
         rtscts=profile.serial.flow == "rtscts",
-        xonxoff=profile.serial.flow == "xonxoff",
         exclusive=True,
     )
     if (end := _socket_of(port)) is not None:
