@@ -84,6 +84,7 @@ def test_a_file_that_is_no_toml_is_told_with_its_line(tmp_path: Path) -> None:
         ({"serial": {"baud": 9600.5}}, "serial.baud: expected a whole number, got a number"),
         ({"serial": {"bytesize": 7}}, "serial.bytesize: frames are bytes of eight bits"),
         ({"serial": {"flow": "xonxoff"}}, "serial.flow: the line would swallow each 11 and 13"),
+        ({"serial": {"flow": "rtscts", "rts": True}}, "serial.rts: with flow rtscts"),
         ({"framing": {"sync": "AA 5"}}, "framing.sync: is not written as it must be"),
         ({"framing": {"sync": " "}}, "framing.sync: needs a byte"),
         ({"framing": {"length_bytes": 1}}, "framing.max_content: a length of 1 bytes does not count that far"),
