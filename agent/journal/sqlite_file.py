@@ -183,8 +183,9 @@ class SqliteFile:
             except BaseException as error:
                 if outermost:
                     self._words = None
-                if outermost and self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                    with suppress(sqlite3.ProgrammingError):  # closed, which undoes it as well
+                        if self._connection.in_transaction:
+                            self._connection.execute("ROLLBACK")
                 if isinstance(error, sqlite3.Error):
                     raise self._failed(error) from error
                 raise

@@ -86,13 +86,13 @@ class Driver:
         self._msg_id = random.randint(1, MAX_MSG_ID)
         self._session = 0
         self._asked: dict[int, tuple[str, str]] = {}
-        """Questions since the last make, by their numbers: the key and the name of what each is about, or `_NOBODY`."""
+        """Questions since the last make or rinse, by number: key and name of what each is about, or `_NOBODY`."""
         self._counted_by = self._msg_id
         """The question that the last counts answered."""
         self._unanswered = ""
-        """The order of a make that nothing yet shows to have arrived."""
+        """The order of a make, or the job of a rinse, that nothing yet shows to have arrived."""
         self.recall_at = inf
-        """Steady seconds; a make that is unanswered then must not arrive any more."""
+        """Steady seconds; what is unanswered then must not arrive any more."""
         self.is_open = False
         self.is_greeted = False
         self.boot_id = ""
@@ -147,7 +147,7 @@ class Driver:
         message = self._completed(self._codec.from_frame(frame))
         if not isinstance(message, FROM_HOST):
             is_reply = getattr(message, "msg_id", 0) in self._asked  # asked behind the make, so the make is there
-            if is_reply or getattr(message, "order_uuid", None) == self._unanswered:
+            if is_reply or self._unanswered in (getattr(message, key, None) for key in ("order_uuid", "job_uuid")):
                 self._arrived()
         if isinstance(message, CountersReply):
             self._take_in_turn(message)
@@ -224,9 +224,16 @@ class Driver:
     def cancel(self, order_id: str) -> Conversation[CancelReply | None]:
         return (yield from self._ask(lambda msg_id: CancelDrink(msg_id=msg_id, order_uuid=order_id), CancelReply))
 
-    def rinse(self, job_id: str, kind: Literal["rinse", "clean"]) -> Conversation[RinseReply | None]:
-        """Asked again under the same id, a machine starts nothing twice."""
-        return (yield from self._ask(lambda msg_id: Rinse(msg_id=msg_id, job_uuid=job_id, kind=kind), RinseReply))
+    def rinse(self, job_id: str, kind: Literal["rinse", "clean"], until: float) -> Conversation[RinseReply | None]:
+        """Asked again under the same id, a machine starts nothing twice.
+
+        Not to arrive after None was returned, nor after `until`, steady seconds.
+        """
+        self._expect(job_id, until)
+        reply = yield from self._ask(lambda msg_id: Rinse(msg_id=msg_id, job_uuid=job_id, kind=kind), RinseReply)
+        if reply is None:
+            self._recall()
+        return reply
 
     def fits(self, message: MachineMessage) -> bool:
         """Is there a frame of this machine that holds it?"""
@@ -239,14 +246,23 @@ class Driver:
     def make(self, drink: MakeDrink, until: float) -> None:
         """Write the make frame, once; not to arrive after `until`, steady seconds. Raises `LineLost`, `TooLarge`."""
         self._send(drink)
-        self._asked.clear()
-        self._unanswered, self.recall_at = drink.order_uuid, until
+        self._expect(drink.order_uuid, until)
 
     def recall_if_due(self, now: float) -> None:
-        """A line that took the bytes and holds them back would deliver the make when nobody waits for it any more."""
+        """A line that took the bytes and holds them back would deliver them when nobody waits for them any more."""
         if now >= self.recall_at:
+            self._recall()
+
+    def _expect(self, name: str, until: float) -> None:
+        """What is about this order or job is to be recalled at `until`, unless it shows that it has arrived."""
+        self._asked.clear()
+        self._unanswered, self.recall_at = name, until
+
+    def _recall(self) -> None:
+        """Unless it is known to have arrived."""
+        if self._unanswered:
+            log.warning("%s is unanswered and its time is up: what has not left is thrown away", self._unanswered)
             self._arrived()
-            log.warning("the make is unanswered and its time is up: what has not left is thrown away")
             self._line.recall(self._session)
 
     def _arrived(self) -> None:

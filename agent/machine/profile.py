@@ -50,6 +50,21 @@ class Serial(Struct, frozen=True, forbid_unknown_fields=True):
     parity: Literal["N", "E", "O"] = "N"
     stopbits: Literal[1, 2] = 1
     flow: Literal["none", "rtscts", "xonxoff"] = "none"
+    dtr: bool | None = None
+    """How the line DTR is set when the port is opened; not said: raised, as the system does it."""
+    rts: bool | None = None
+
+    def problems(self) -> list[tuple[str, str]]:
+        """What no frame survives (lengths and checksums are bytes of any value), and keys that exclude each other."""
+        found: list[tuple[str, str]] = []
+        if self.bytesize != 8:
+            found.append(("bytesize", f"frames are bytes of eight bits, and {self.bytesize} would cut each of them"))
+        if self.flow == "xonxoff":
+            words = "the line would swallow each 11 and 13 in a frame, and a 13 would hold up all we send"
+            found.append(("flow", f"{words}; none or rtscts"))
+        if self.flow == "rtscts" and self.rts is not None:
+            found.append(("rts", "with flow rtscts the system moves this line itself"))
+        return found
 
 
 class Capabilities(Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,7 +152,8 @@ class Profile(Dialect, frozen=True, kw_only=True, forbid_unknown_fields=True, di
 
     def problems(self) -> list[tuple[str, str]]:
         """Keys that make no sense together, and why."""
-        found = [(f"framing.{key}", why) for key, why in self.framing.problems()]
+        found = [(f"serial.{key}", why) for key, why in self.serial.problems()]
+        found += [(f"framing.{key}", why) for key, why in self.framing.problems()]
         found += self.dialect_problems()
         found += [(f"timers.{key}", why) for key, why in self.timers.problems()]
         if not self.capabilities.assumed.isdisjoint(self.capabilities.denied):

@@ -35,6 +35,8 @@ MAX_QUEUE = 1_000
 """Frames nobody took; beyond it new ones are dropped, for all that matters is repeated by the machine."""
 RATIO_FRAMES = 200
 """The share of damaged frames is told over about this many."""
+CFLAG = 2
+"""The place of the control modes among a terminal's settings."""
 _AT_CLOSE_FORGET = struct.pack("ii", 1, 0)
 """However the port is closed, also by our death: what it has not delivered it does not deliver later."""
 _LOST = (OSError, serial.SerialException, termios.error, TypeError, ValueError)
@@ -56,12 +58,36 @@ def open_port(url: str, profile: Profile) -> serial.Serial:
         timeout=profile.timers.inter_byte_gap,
         write_timeout=WRITE_TIMEOUT_S,
         rtscts=profile.serial.flow == "rtscts",
-        xonxoff=profile.serial.flow == "xonxoff",
         exclusive=True,
+        do_not_open=True,
     )
+    if profile.serial.dtr is not None:
+        port.dtr = profile.serial.dtr
+    if profile.serial.rts is not None:
+        port.rts = profile.serial.rts
+    port.open()
+    if (terminal := _terminal_of(port)) is not None:
+        _let_go_without_hanging_up(port, terminal)
     if (end := _socket_of(port)) is not None:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_CLOSE_FORGET)
     return port
+
+
+def _terminal_of(port: serial.Serial) -> int | None:
+    """The descriptor of a port of this computer; a line over the network has no settings here."""
+    number = getattr(port, "fd", None)
+    return number if isinstance(number, int) else None
+
+
+def _let_go_without_hanging_up(port: serial.Serial, terminal: int) -> None:
+    """Have DTR stay as it is when the port is closed: a controller that it resets would lose the drink it pours."""
+    try:
+        settings = termios.tcgetattr(terminal)
+        settings[CFLAG] &= ~termios.HUPCL
+        termios.tcsetattr(terminal, termios.TCSANOW, settings)
+    except termios.error as error:
+        port.close()
+        raise OSError(*error.args) from error
 
 
 def _socket_of(port: serial.Serial) -> socket.socket | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import UNSET
 
 from agent.clock import Clock, CloudClock
-from agent.deadline import WELCOME_PATIENCE_S, Term, Timeliness, judge
+from agent.deadline import WELCOME_PATIENCE_S, Term, Timeliness, expires_at, judge
 from agent.journal import operator_decisions
 from agent.journal.operator_decisions import Decision
 from agent.journal.sales_block import SalesBlock
@@ -122,7 +122,7 @@ class OperatorJobs:
     def run_job(self, job: Job) -> Conversation[None]:
         """One job, unless it came too late."""
         began = self.clock.monotonic()
-        while (timeliness := self._timeliness(job, began)) is Timeliness.WAIT:
+        while (timeliness := judge(self._term(job, began), self.cloud.reading())) is Timeliness.WAIT:
             if self.clock.monotonic() - began > PATIENCE_S:
                 self.refuse(job, AgentCode.EXPIRED, "the time is not known, so it may have come too late")
                 return
@@ -132,7 +132,7 @@ class OperatorJobs:
             return
         match job:
             case Rinse():
-                yield from self._rinse(job)
+                yield from self._rinse(job, expires_at(self._term(job, began), self.cloud.reading()))
             case Restart():
                 self._leave(job)
             case Resume():
@@ -158,7 +158,7 @@ class OperatorJobs:
         else:
             self._give_answer(Answer(reference=job_id, asked=known.asked, status=AnswerStatus.FAILED, code=event.code))
 
-    def _rinse(self, job: Rinse) -> Conversation[None]:
+    def _rinse(self, job: Rinse, until: float) -> Conversation[None]:
         if not self.driver.can("rinse"):
             self.refuse(job, RejectCode.UNSUPPORTED, "this machine cannot be rinsed from afar")
             return
@@ -170,10 +170,11 @@ class OperatorJobs:
             return
         self._note(job, AnswerStatus.UNKNOWN)
         try:
-            reply = yield from self.driver.rinse(job.job_id, job.program.value)
+            reply = yield from self.driver.rinse(job.job_id, job.program.value, until)
             if reply is None:
                 self.answer(job, AnswerStatus.UNKNOWN, AgentCode.MACHINE_OFFLINE, "the machine did not answer")
-            elif reply.ok:
+                return
+            if reply.ok:
                 self._began(job)
             else:
                 self.refuse(job, RejectCode.FAULT if reply.code is UNSET else reply.code, "the machine refused")
@@ -226,8 +227,8 @@ class OperatorJobs:
         self.answer(job, AnswerStatus.STARTED)
         self.leaves_at = self.clock.monotonic() + LEAVE_AFTER_S
 
-    def _timeliness(self, job: Job, began: float) -> Timeliness:
-        term = Term(
+    def _term(self, job: Job, began: float) -> Term:
+        return Term(
             issued_at=job.issued_at,
             deadline_at=job.deadline_at,
             waiting_since=began,
@@ -235,7 +236,6 @@ class OperatorJobs:
             freshness_s=LONGEST_LIFE_S,
             broker_until=self.live_state.expiry_of(job.job_id),
         )
-        return judge(term, self.cloud.reading())
 
     def _note(self, job: Job, status: AnswerStatus) -> None:
         self._remember(Answer(reference=job.job_id, asked=_kind(job), status=status))

@@ -9,7 +9,8 @@ from agent.clock import MAX_ANSWER_S, CloudClock, Reading
 from agent.deadline import WELCOME_PATIENCE_S, Term, Timeliness, contradicts, expires_at, judge
 from protocol.frames import Frame
 from protocol.machine import MakeDrink
-from protocol.reasons import Result
+from protocol.messages import Rinse
+from protocol.reasons import AnswerStatus, MachineState, Result, RinseProgram
 from tests.agent.world import VirtualClock, World
 
 ISSUED = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -205,3 +206,20 @@ def test_a_make_that_has_arrived_costs_no_line(world: World, answer: str) -> Non
     world.run(30)
     assert world.driver._session == session
     assert world.outcome().result is Result.DONE
+
+
+@pytest.mark.parametrize("within", [2.0, 30.0])
+def test_a_rinse_that_a_line_holds_back_never_begins_once_it_was_said_to_be_unanswered(
+    world: World, within: float
+) -> None:
+    """Regression: hot water flowed minutes later. Its deadline may come before the last question."""
+    world.welcome()
+    world.line.held_back = []
+    issued_at = world.clock.true_time()
+    deadline_at = issued_at + timedelta(seconds=within)
+    world.tell(Rinse(job_id="j1", issued_at=issued_at, deadline_at=deadline_at, program=RinseProgram.RINSE))
+    assert world.run(min(within + 0.1, 4.0), lambda: world.line.held_back is None)
+    world.line.deliver_late()
+    assert not world.run(10, lambda: world.live_state.view.machine == MachineState.RINSING)
+    answers = [(one.status, one.code) for one in world.live_state.take_answers()]
+    assert answers == [(AnswerStatus.UNKNOWN, "machine_offline")]

@@ -247,3 +247,10 @@ def test_a_word_that_was_rolled_back_is_not_remembered(tmp_path: Path) -> None:
             assert database.get("word") == "new"
             raise KeyError
         assert database.get("word") == "old"
+
+
+def test_a_journal_that_is_closed_has_failed_so_that_nothing_is_acknowledged(world: World) -> None:
+    """A message can come while the agent stops."""
+    world.journal.close()
+    with pytest.raises(JournalFailed):
+        world.tell(world.make())

@@ -2,17 +2,19 @@
 
 import os
 import socket
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
+import serial
 
 from agent.clock import Bell, SystemClock
 from agent.machine.conversation import Closed, LineLost, LineNews, Opened
 from agent.machine.frame_dump import KEEP_DUMPS, FrameDump
-from agent.machine.profile import Profile
-from agent.machine.serial_port import SerialLine
+from agent.machine.profile import Profile, Serial
+from agent.machine.serial_port import CFLAG, SerialLine, open_port
 from agent.machine.timers import Timers
 from protocol.frames import Frame
 from protocol.machine import Heartbeat, Hello, to_frame
@@ -162,6 +164,26 @@ def test_a_serial_port_with_nothing_left_to_send_is_not_closed_by_a_recall(cable
     heard.line.recall(1)
     heard.line.send(BEAT, 1)
     assert FrameDecoder().feed(os.read(cable.machine, 4096)) == [BEAT]
+
+
+def test_a_port_is_closed_without_hanging_up(cable: Cable) -> None:
+    """Regression: DTR fell at each end of the agent, and a controller that it resets lost its drink."""
+    settings = termios.tcgetattr(cable.machine)
+    settings[CFLAG] |= termios.HUPCL
+    termios.tcsetattr(cable.machine, termios.TCSANOW, settings)
+    with open_port(str(cable.name), Profile(name="test")) as port:
+        assert not termios.tcgetattr(port.fileno())[CFLAG] & termios.HUPCL
+
+
+@pytest.mark.parametrize("said", [None, True, False])
+def test_dtr_and_rts_are_set_at_opening_as_the_profile_says(
+    cable: Cable, monkeypatch: pytest.MonkeyPatch, said: bool | None
+) -> None:
+    """No pty has these lines."""
+    told: list[tuple[bool, bool]] = []
+    monkeypatch.setattr(serial.Serial, "_update_dtr_state", lambda port: told.append((port.dtr, port.rts)))
+    open_port(str(cable.name), Profile(name="test", serial=Serial(dtr=said, rts=said))).close()
+    assert told == [(said is not False, said is not False)]
 
 
 def test_dumps_of_frames_are_bounded(tmp_path: Path) -> None:
