@@ -250,6 +250,19 @@ def test_what_a_dead_process_was_about_to_do_is_never_done() -> None:
     assert died == ["one: here"]
 
 
+def test_what_a_process_had_planned_before_its_death_is_not_done_after_its_restart() -> None:
+    """Regression: loops of before a crash went on stepping beside those of the new start."""
+    scheduler, _ = a_scheduler()
+    said: list[str] = []
+    one = Process("one")
+    scheduler.at(5, lambda: said.append("planned before"), one)
+    scheduler.kill(one, "here")
+    one.alive = True
+    scheduler.at(5, lambda: said.append("planned after"), one)
+    scheduler.run(10, lambda: False)
+    assert said == ["planned after"]
+
+
 def test_something_that_wakes_itself_for_ever_is_noticed() -> None:
     scheduler, _ = a_scheduler()
 
