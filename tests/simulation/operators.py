@@ -164,9 +164,10 @@ class Bookkeeper:
         )
 
     def _is_for_the_night(self) -> bool:
-        """A person moved money past us, and the notification of it may be the one that was lost."""
+        """A person moved money past us, and the notification of it was lost, or the answer that it led to was older."""
         struck = {name.partition("#")[0] for name in self._world.faults.struck}
-        return "webhook.lost" in struck and bool({"storm.cabinet_refund", "storm.cabinet_cancel"} & struck)
+        is_unheard = bool({"webhook.lost", "provider.stale"} & struck)
+        return is_unheard and bool({"storm.cabinet_refund", "storm.cabinet_cancel"} & struck)
 
     def _rest(self) -> None:
         self._is_at_work = False

@@ -59,6 +59,8 @@ class ProviderSide:
         self._look_at = float("inf")
         self.by_hand_at: dict[str, float] = {}
         """When people of the shop gave a payment's money back, true seconds."""
+        self._past: dict[str, list[tuple[float, Payment]]] = {}
+        """How each payment looked, and since when, true seconds."""
         self.asked_back: set[str] = set()
         """Payments whose money we have asked to go back, whatever came of it."""
 
@@ -75,6 +77,11 @@ class ProviderSide:
             return self.problem(rejected.problem)
         self.settle()
         return Reply(200, msgspec.json.encode(answer))
+
+    def as_it_was(self, payment_id: str, seconds: float) -> Reply | None:
+        """Show the payment as it was so long ago, as a lagging copy of the books does; None when it was not there."""
+        known = [one for since, one in self._past.get(payment_id, ()) if since <= self.scheduler.now - seconds]
+        return Reply(200, msgspec.json.encode(self._artist.payment(known[-1]))) if known else None
 
     def problem(self, problem: Problem) -> Reply:
         return Reply(problem.status, msgspec.json.encode(problem.body(self.books.ids.error())))
@@ -168,6 +175,10 @@ class ProviderSide:
     def settle(self) -> None:
         """Let what is due happen, and look again when the next thing is."""
         due = self.books.settle()
+        for payment in self.payments():
+            past = self._past.setdefault(payment.id, [])
+            if not past or past[-1][1] is not payment:
+                past.append((self.scheduler.now, payment))
         if due is not None:
             self._look_by((due - BIRTH).total_seconds() + 0.001)
 
@@ -279,8 +290,13 @@ class WorldTransport:
         if hung := faults.strikes("provider.hangs"):
             return self._hang(question, hung, is_change)
         reply = world.provider.serve(self._auth, question)
+        if not is_change and reply.status == 200 and (stale := faults.strikes("provider.stale")):
+            lag = faults.random(stale).choice((0.5, 3.0, 10.0, 30.0))
+            reply = world.provider.as_it_was(question.path.rpartition("/")[2], lag) or reply
         world.timeline.add("provider", f"{what} → {reply.status} {_in_short(reply)}")
-        world.scheduler.sleep(world.call_latency())
+        slow = faults.strikes("provider.slow")
+        takes_s = faults.random(slow).uniform(1.0, question.read_timeout_s) if slow else world.call_latency()
+        world.scheduler.sleep(takes_s)
         if after := self._suffer("after", what):
             return after
         if faults.strikes("provider.answer_lost"):

@@ -22,7 +22,7 @@ from simulator.yookassa.terms import Terms
 from tests.simulation import fleet
 from tests.simulation.__main__ import main
 from tests.simulation.faults import Faults
-from tests.simulation.mixes import FAMILIES
+from tests.simulation.mixes import FAMILIES, LATER_FAMILIES
 from tests.simulation.planted import BUGS, hunt
 from tests.simulation.provider import Keys, ProviderSide
 from tests.simulation.recording import Sums, recorded
@@ -138,7 +138,7 @@ def test_a_range_over_processes_ends_with_zero_and_its_page_says_what_was_seen_a
     assert "| Seeds | 17 to 18 |" in words
     assert "--from 17 --count 2" in words
     assert re.search(r"^\| (successful|(make_)?failed \S.*) \| \d+ \| \d+\.\d % \|$", words, re.MULTILINE), "an end"
-    assert all(f"`{kind}`" in words for rates in FAMILIES.values() for kind in rates)
+    assert all(f"`{kind}`" in words for rates in (FAMILIES | LATER_FAMILIES).values() for kind in rates)
 
 
 def test_the_page_names_every_seed_that_broke_a_promise() -> None:
