@@ -9,6 +9,8 @@ from cloud.fleet.vault import Vault
 from simulator.yookassa import Shop
 
 PRICE = 17900
+A_PART = 5000
+"""Kopecks a person gives back who does not give back all."""
 SCENARIO = "Yookassa"
 SHOPS = {"north": Shop(id="100500", secret="secret_north"), "south": Shop(id="200600", secret="secret_south")}
 OTHER_SHOPS = {"north": Shop(id="100501", secret="secret_north_2"), "south": Shop(id="200601", secret="secret_south_2")}

@@ -167,7 +167,7 @@ class Bookkeeper:
         """A person moved money past us, and the notification of it was lost, or the answer that it led to was older."""
         struck = {name.partition("#")[0] for name in self._world.faults.struck}
         is_unheard = bool({"webhook.lost", "provider.stale"} & struck)
-        return is_unheard and bool({"storm.cabinet_refund", "storm.cabinet_cancel"} & struck)
+        return is_unheard and any(name.startswith("storm.cabinet") for name in struck)
 
     def _rest(self) -> None:
         self._is_at_work = False

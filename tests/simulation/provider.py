@@ -25,6 +25,7 @@ from simulator.yookassa.state import Payment
 from simulator.yookassa.state import Status as ProviderStatus
 from simulator.yookassa.terms import Terms
 from tests.simulation.faults import Faults
+from tests.simulation.fleet import A_PART
 from tests.simulation.here import here
 from tests.simulation.scheduler import BIRTH, Scheduler
 from tests.simulation.timeline import Timeline
@@ -138,24 +139,38 @@ class ProviderSide:
         return True
 
     def refund_in_cabinet(self, payment: Payment) -> None:
-        """By a person of the shop, past the API."""
-        self.timeline.add(
-            "provider", f"refunded in the cabinet: {payment.id}", str(payment.request.metadata["order_id"])
-        )
+        """All that is left of it, by a person of the shop, past the API."""
+        self._tell_by_hand("refunded", payment)
         self.books.refund_in_cabinet(payment.id, None, BY_HAND)
         self.by_hand_at[payment.id] = self.scheduler.now
         self.settle()
 
+    def refund_part_in_cabinet(self, payment: Payment) -> None:
+        """A part of it, by a person of the shop; the rest is for whoever else decides."""
+        self._tell_by_hand("a part refunded", payment)
+        self.books.refund_in_cabinet(payment.id, A_PART, BY_HAND)
+        self.settle()
+
     def let_go_in_cabinet(self, payment: Payment) -> None:
         """A hold, by a person of the shop, past the API's callers."""
-        self.timeline.add(
-            "provider", f"hold let go in the cabinet: {payment.id}", str(payment.request.metadata["order_id"])
-        )
-        shop = self._shops[payment.shop_id]
-        path = f"{PATHS_BEFORE}/payments/{payment.id}/cancel"
-        self.books.cancel(Call(shop, f"{BY_HAND} {payment.id}", path, b"{}"), payment.id)
+        self._tell_by_hand("hold let go", payment)
+        self.books.cancel(self._call_by_hand("cancel", payment), payment.id)
         self.by_hand_at[payment.id] = self.scheduler.now
         self.settle()
+
+    def capture_in_cabinet(self, payment: Payment) -> None:
+        """A hold, by a person of the shop, whatever becomes of the drink."""
+        self._tell_by_hand("hold captured", payment)
+        self.books.capture(self._call_by_hand("capture", payment), payment.id)
+        self.settle()
+
+    def _tell_by_hand(self, what: str, payment: Payment) -> None:
+        order_id = str(payment.request.metadata["order_id"])
+        self.timeline.add("provider", f"{what} in the cabinet: {payment.id}", order_id)
+
+    def _call_by_hand(self, act: str, payment: Payment) -> Call:
+        path = f"{PATHS_BEFORE}/payments/{payment.id}/{act}"
+        return Call(self._shops[payment.shop_id], f"{BY_HAND} {payment.id}", path, b"{}")
 
     def payments_of(self, order_id: str) -> list[Payment]:
         return [one for one in self.payments() if one.request.metadata.get("order_id") == order_id]
@@ -169,6 +184,11 @@ class ProviderSide:
             for one in self.books.snapshot()[1]
             if one.payment_id == payment_id and one.status is not ProviderStatus.CANCELED
         ]
+
+    def parts_by_hand(self, payment_id: str) -> list[Refund]:
+        """What people of the shop gave back of a payment that they did not give back whole."""
+        refunds = self.refunds_of(payment_id)
+        return [one for one in refunds if one.request.description == BY_HAND and one.amount == A_PART]
 
     # News
 

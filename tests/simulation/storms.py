@@ -8,11 +8,13 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from agent.journal.records import CommandState
+from simulator.yookassa.state import Payment
 from tests.simulation import fleet
 from tests.simulation.agent_process import AgentProcess
 from tests.simulation.buyers import forged
 from tests.simulation.mixes import HOURS_AHEAD, LYING_SWITCHES, MACHINE_SWITCHES
 from tests.simulation.mqtt_client import half_open
+from tests.simulation.provider import ProviderSide
 from tests.simulation.rest import is_hot
 
 if TYPE_CHECKING:
@@ -44,8 +46,8 @@ class Storms:
             "storm.forgets": self._forget,
             "storm.cash_sale": lambda random: random.choice(world.machines).sell_for_cash(),
             "storm.service_run": lambda random: random.choice(world.machines).service_run(random),
-            "storm.cabinet_refund": self._refund_in_cabinet,
-            "storm.cabinet_cancel": self._let_go_in_cabinet,
+            "storm.cabinet_refund": self._in_cabinet(lambda one: one.refundable, ProviderSide.refund_in_cabinet),
+            "storm.cabinet_cancel": self._in_cabinet(lambda one: one.held, ProviderSide.let_go_in_cabinet),
             "storm.account_changed": lambda random: world.keeper.move(random.choice(MERCHANTS)),
             "storm.key_rotated": lambda random: world.keeper.rotate(
                 random.choice(MERCHANTS), random.uniform(1.0, 90.0)
@@ -58,6 +60,10 @@ class Storms:
             "storm.set_back": lambda _random: world.set_back_the_clouds(),
             "storm.cloud_clock": self._cloud_clock,
             "storm.broker_blink": self._blink,
+            "storm.cabinet_part": self._in_cabinet(
+                lambda one: one.refundable > 2 * fleet.A_PART, ProviderSide.refund_part_in_cabinet
+            ),
+            "storm.cabinet_capture": self._in_cabinet(lambda one: one.held, ProviderSide.capture_in_cabinet),
         }
 
     def begin(self) -> None:
@@ -129,16 +135,17 @@ class Storms:
         self._world.timeline.add("forger", f"tells of {event} of {payment_id}", order)
         self._world.scheduler.spawn(web.process, lambda: _ignore(web.notified(body)))
 
-    def _refund_in_cabinet(self, random: Random) -> None:
-        """Somebody of the shop gives money back by hand, past us."""
-        taken = [payment for payment in self._world.provider.payments() if payment.refundable]
-        if taken:
-            self._world.provider.refund_in_cabinet(random.choice(taken))
+    def _in_cabinet(
+        self, may: Callable[[Payment], object], act: Callable[[ProviderSide, Payment], None]
+    ) -> Callable[[Random], None]:
+        """Have somebody of the shop do this by hand, past us, to one of the payments to which it may be done."""
 
-    def _let_go_in_cabinet(self, random: Random) -> None:
-        held = [payment for payment in self._world.provider.payments() if payment.held]
-        if held:
-            self._world.provider.let_go_in_cabinet(random.choice(held))
+        def strike(random: Random) -> None:
+            found = [payment for payment in self._world.provider.payments() if may(payment)]
+            if found:
+                act(self._world.provider, random.choice(found))
+
+        return strike
 
     def _switch(self, random: Random) -> None:
         switches = {name: MACHINE_SWITCHES[name] for name in self._world.mix.switches}
