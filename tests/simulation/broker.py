@@ -101,6 +101,9 @@ class Broker:
 
     # Connections
 
+    def lines_of(self, owner: Process) -> list[Line]:
+        return [line for line in self.lines if line.owner is owner]
+
     def open(self, owner: Process, client_id: str, latency: Callable[[], float]) -> Line:
         """A connection to the broker's port. Raises `ConnectionRefusedError`."""
         is_out = self.now < self._shut_out.get(client_id, 0.0) and not self._faults.is_over

@@ -41,6 +41,8 @@ class Process:
     alive: bool = True
     life: int = 0
     """Grows with each death: what an earlier life had planned is not done in this one."""
+    paused_until: float = 0.0
+    """Till then it stands still, as a stopped virtual machine does: what is due is done later, and it knows nothing."""
     at_death: Callable[[], None] = lambda: None
     """Closes what the operating system would close."""
     may_die: Callable[["Process", str], bool] = lambda _process, _where: False
@@ -139,7 +141,10 @@ class Scheduler:
         """Let the world live. True when `is_over` said so, False when time ran out. Raises `Spinning`."""
         at_once = 0
         while self._heap and self._heap[0][0] <= until:
-            when, _, _, owner, life, act = heapq.heappop(self._heap)
+            when, rank, _, owner, life, act = heapq.heappop(self._heap)
+            if owner is not None and owner.life == life and owner.paused_until > when:
+                self.at(owner.paused_until, act, owner, rank)
+                continue
             at_once = at_once + 1 if when == self.now else 0
             if at_once > MOST_AT_ONCE:
                 raise Spinning(f"{owner} at {self.now:.3f}")
@@ -185,6 +190,7 @@ class Scheduler:
         self._end_tasks(process)
         process.at_death()
         process.life += 1
+        process.paused_until = 0.0
 
     def _end_tasks(self, process: Process) -> None:
         tasks, process.tasks = process.tasks, {}

@@ -11,11 +11,13 @@ from agent.journal.records import CommandState
 from simulator.yookassa.state import Payment
 from tests.simulation import fleet
 from tests.simulation.agent_process import AgentProcess
+from tests.simulation.broker import KEEPALIVE_NOTICE_S
 from tests.simulation.buyers import forged
 from tests.simulation.mixes import HOURS_AHEAD, LYING_SWITCHES, MACHINE_SWITCHES
 from tests.simulation.mqtt_client import half_open
 from tests.simulation.provider import ProviderSide
 from tests.simulation.rest import is_hot
+from tests.simulation.scheduler import Process
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -64,6 +66,8 @@ class Storms:
                 lambda one: one.refundable > 2 * fleet.A_PART, ProviderSide.refund_part_in_cabinet
             ),
             "storm.cabinet_capture": self._in_cabinet(lambda one: one.held, ProviderSide.capture_in_cabinet),
+            "storm.cloud_paused": lambda random: self._pause(random.choice(world.clouds).process, random),
+            "storm.agent_paused": lambda random: self._pause(random.choice(world.agents).process, random),
         }
 
     def begin(self) -> None:
@@ -146,6 +150,22 @@ class Storms:
                 act(self._world.provider, random.choice(found))
 
         return strike
+
+    def _pause(self, process: Process, random: Random) -> None:
+        """Let it stand still and go on where it was; after a while the broker gives it up."""
+        if not process.alive:
+            return
+        world, seconds = self._world, random.choice((2.0, 10.0, 40.0, 100.0, 400.0))
+        world.timeline.add(process.name, f"stands still for {seconds:.0f} s")
+        process.paused_until = world.scheduler.now + seconds
+        lines = world.broker.lines_of(process)
+
+        def give_up() -> None:
+            if process.paused_until > world.scheduler.now:
+                for line in lines:
+                    line.cut("no answer within the keepalive", 0.0, 0.0)
+
+        world.scheduler.after(KEEPALIVE_NOTICE_S, give_up)
 
     def _switch(self, random: Random) -> None:
         switches = {name: MACHINE_SWITCHES[name] for name in self._world.mix.switches}

@@ -263,6 +263,15 @@ def test_what_a_process_had_planned_before_its_death_is_not_done_after_its_resta
     assert said == ["planned after"]
 
 
+def test_a_process_that_stands_still_does_later_what_was_due() -> None:
+    scheduler, _ = a_scheduler()
+    said: list[float] = []
+    one = Process("one", paused_until=7)
+    scheduler.at(5, lambda: said.append(scheduler.now), one)
+    scheduler.run(60, lambda: False)
+    assert said == [7]
+
+
 def test_something_that_wakes_itself_for_ever_is_noticed() -> None:
     scheduler, _ = a_scheduler()
 

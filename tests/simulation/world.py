@@ -330,7 +330,7 @@ class World:
 
     def cut_lines_of(self, process: Process) -> None:
         """The system closes a dead process's sockets."""
-        for line in [line for line in self.broker.lines if line.owner is process]:
+        for line in self.broker.lines_of(process):
             line.cut("its process died", 0.0, 0.02)
 
     @contextmanager
