@@ -25,7 +25,7 @@ SEEN_WITHIN_S = 5.0
 """By then a payment is seen whose notification came, where nothing hinders: however many pages are open."""
 HINDERS = frozenset(
     {"cloud crashes", "provider", "webhooks", "disks", "accounts", "clocks", "outages", "years", "set back"}
-    | {"slow provider", "pauses"}
+    | {"slow provider", "pauses", "database outages"}
 )
 """Families that may delay news, or the question they lead to."""
 HEARD_WITHIN_S = 60.0

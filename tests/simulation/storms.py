@@ -66,6 +66,7 @@ class Storms:
                 lambda one: one.refundable > 2 * fleet.A_PART, ProviderSide.refund_part_in_cabinet
             ),
             "storm.cabinet_capture": self._in_cabinet(lambda one: one.held, ProviderSide.capture_in_cabinet),
+            "storm.database_away": world.database_server.go_away,
             "storm.cloud_paused": lambda random: self._pause(random.choice(world.clouds).process, random),
             "storm.agent_paused": lambda random: self._pause(random.choice(world.agents).process, random),
         }

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloud.database.database import Database
 from cloud.orders import archive
 from cloud.orders.archive import ArchivedOrder
 from simulator.yookassa.behaviour import Behaviour
@@ -25,6 +24,7 @@ from tests.simulation.agent_process import AgentProcess, copy_journal
 from tests.simulation.broker import Broker
 from tests.simulation.buyers import Buyer, draw_plans
 from tests.simulation.cloud_process import CloudProcess
+from tests.simulation.database_server import DatabaseServer
 from tests.simulation.disk import Disk
 from tests.simulation.due import Due
 from tests.simulation.faults import Faults
@@ -70,6 +70,7 @@ class World:
         self.promises = Promises(self)
         self.disk = Disk(workshop.template, workshop.folder / "world.db")
         fleet.arrange(str(self.disk.path), mix.capture, mix.status_check)
+        self.database_server = DatabaseServer(self)
         self.due = Due(self.disk.look)
         self.broker = Broker(self.scheduler, self.faults, self.timeline, Random(f"{seed}/broker"))
         terms = Terms(sbp_refund=timedelta(minutes=20))
@@ -109,6 +110,7 @@ class World:
         here.enter(self)
         self.engines.on_change = self._changed
         self.engines.fails = lambda: bool(self.faults.strikes("db.fails"))
+        self.engines.is_away = self.database_server.is_away
         loggers = [logging.getLogger(name) for name in ("cloud", "agent")]
         ear = Ear(self.timeline, self._who, lambda said: self.promises.break_(0, f"an error nobody expected: {said}"))
         before = [(logger.level, logger.propagate) for logger in loggers]
@@ -224,10 +226,8 @@ class World:
         with self.look_closely() as session:
             resting = list(session.scalars(select(ArchivedOrder.order_id)))
         if resting:
-            self.engines.owner = Process("the world")
-            database = Database(self.disk.url, patience_s=0)
-            database.transact(archive.bring_back, resting)
-            database.close()
+            with self.engines.nobodys(self.disk.url) as database:
+                database.transact(archive.bring_back, resting)
 
     def _told(self) -> Told:
         cups = sum(cup.order_uuid is not None for machine in self.machines for cup in machine.memory.cups)
@@ -336,13 +336,8 @@ class World:
     @contextmanager
     def look_closely(self) -> Iterator[Session]:
         """A session that belongs to no process."""
-        self.engines.owner = Process("the world")
-        database = Database(self.disk.url, patience_s=0)
-        try:
-            with database.read() as session:
-                yield session
-        finally:
-            database.close()
+        with self.engines.nobodys(self.disk.url) as database, database.read() as session:
+            yield session
 
     # What it notices
 
