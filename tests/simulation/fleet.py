@@ -41,10 +41,11 @@ def accounts_of(merchant: str) -> tuple[str, str]:
     return SHOPS[merchant].id, OTHER_SHOPS[merchant].id
 
 
-def account_file(merchant: str, account_id: str, secret: str) -> str:
-    """What the operator applies for a merchant to use this account."""
+def account_file(merchant: str, account_id: str, secret: str, **settings: str) -> str:
+    """What the operator applies for a merchant to use this account, with these settings."""
     head = f'[[merchant]]\nid = "{merchant}"\nname = "{merchant}"\n[merchant.payment.{SCENARIO}]\n'
-    return f'{head}account_id = "{account_id}"\nsecret_key = "{secret}"\n'
+    account = {"account_id": account_id, "secret_key": secret, **settings}
+    return head + "".join(f'{name} = "{value}"\n' for name, value in account.items())
 
 
 def arrange(path: str, capture: str, status_check: str) -> None:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from cloud.orders.at_risk import each_at_risk
+from cloud.orders.pour_again import FREE
 from cloud.orders.states import FINAL, Event, Status, next_state
 from protocol.reasons import Result
 from tests.simulation.fleet import A_PART, accounts_of
@@ -25,7 +26,7 @@ SEEN_WITHIN_S = 5.0
 """By then a payment is seen whose notification came, where nothing hinders: however many pages are open."""
 HINDERS = frozenset(
     {"cloud crashes", "provider", "webhooks", "disks", "accounts", "clocks", "outages", "years", "set back"}
-    | {"slow provider", "pauses", "database outages"}
+    | {"slow provider", "pauses", "database outages", "people"}
 )
 """Families that may delay news, or the question they lead to."""
 HEARD_WITHIN_S = 60.0
@@ -40,9 +41,10 @@ _NEVER = {
     (4, "our ledger has more, or less, than the price or nothing, and no parts given back explain it"):
         f"SELECT order_id FROM movements JOIN orders ON orders.id = order_id GROUP BY payment_id HAVING {_LEDGER} "
         f"NOT IN (0, price) AND ({_LEDGER} - price) % {A_PART} <> 0",
-    (6, "successful before the machine said done"):
+    (6, "successful before the machine, or a person who saw the cup, said done"):
         "SELECT id FROM orders WHERE status = 'successful' AND NOT EXISTS "
-        "(SELECT 1 FROM make_commands WHERE order_id = orders.id AND result = 'done')",
+        "(SELECT 1 FROM make_commands WHERE order_id = orders.id AND result = 'done') AND NOT EXISTS "
+        "(SELECT 1 FROM order_changes WHERE order_id = orders.id AND event = 'seen_poured')",
 }  # fmt: skip
 """What no commit may leave behind, and the orders it would be true of."""
 _UNPAID = """
@@ -151,11 +153,16 @@ class Promises:
             self.break_(1, f"a drink of this order begins for the {self._begun[order_id]}. time", order_id)
         self._check_deadline(order_id)
         payments = self._world.provider.payments_of(order_id)
-        is_there = any(
+        is_there = self._is_free(order_id) or any(
             payment.held or payment.captured - payment.refunded - self._going(payment) for payment in payments
         )
         if not is_there and not self._taken_back_after_the_command(order_id, payments):
             self.break_(5, "a drink begins and no money is there", order_id)
+
+    def _is_free(self, order_id: str) -> bool:
+        """Whether a person had it poured once more."""
+        found = self._world.disk.look.execute("SELECT opened_by FROM orders WHERE id = ?", (order_id,)).fetchone()
+        return found is not None and found["opened_by"] == FREE
 
     def _going(self, payment: "Payment") -> int:
         """Kopecks on their way back by our own doing; the provider's word on a payment has only what has arrived."""
@@ -248,7 +255,11 @@ class Promises:
         """The return went out before anybody knew of the drink, or a person gave the money back."""
         provider = self._world.provider
         by_hand = any(one.id in provider.by_hand_at or provider.parts_by_hand(one.id) for one in payments)
-        return by_hand or not self._poured_before_a_return.get(order_id, True)
+        return (
+            by_hand
+            or order_id in self._world.operator.gave_back
+            or not self._poured_before_a_return.get(order_id, True)
+        )
 
     def _check_seen_in_time(self, order_id: str) -> None:
         paid_at = self._world.paid_at.get(order_id)

@@ -67,6 +67,9 @@ class Storms:
             ),
             "storm.cabinet_capture": self._in_cabinet(lambda one: one.held, ProviderSide.capture_in_cabinet),
             "storm.database_away": world.database_server.go_away,
+            "storm.person": world.operator.decide,
+            "storm.price": world.operator.change_price,
+            "storm.shop_changed": lambda random: world.keeper.reconfigure(random.choice(MERCHANTS), random),
             "storm.cloud_paused": lambda random: self._pause(random.choice(world.clouds).process, random),
             "storm.agent_paused": lambda random: self._pause(random.choice(world.agents).process, random),
         }

@@ -93,6 +93,7 @@ class World:
         """When the buyer of an order was told that he has paid."""
         self.clocks_set_at = float("-inf")
         """When a clock of the cloud was last set, true seconds: what was waited for before may end early."""
+        self.operator = Operator(self)
         self.bookkeeper = Bookkeeper(self)
         self.keeper = Keeper(self)
         self._workshop = workshop
@@ -151,7 +152,7 @@ class World:
             self.buyers.append(buyer)
             buyer.begin()
         Storms(self).begin()
-        Operator(self).begin()
+        self.operator.begin()
         self.scheduler.at(mix.storms_until, self._heal)
 
     def _install(self, device: str) -> None:
