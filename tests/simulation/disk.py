@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +140,21 @@ class Disk:
             path.with_name(path.name + part).unlink(missing_ok=True)
         shutil.copyfile(template, path)
         self.url = f"sqlite:///{path}"
+        self._backup = path.with_name(path.name + ".backup")
+        self._backup.unlink(missing_ok=True)
         self.look = sqlite3.connect(path, isolation_level=None)
         self.look.row_factory = sqlite3.Row
         self.look.execute("PRAGMA query_only=ON")
+
+    def back_up(self) -> None:
+        """Keep all that is committed in a file of its own."""
+        with closing(sqlite3.connect(self._backup)) as backup:
+            self.look.backup(backup)
+
+    def put_back(self) -> None:
+        """Make it what it was at the last backup; nobody may be in a transaction."""
+        with closing(sqlite3.connect(self._backup)) as backup, closing(sqlite3.connect(self.path)) as database:
+            backup.backup(database)
 
     def close(self) -> None:
         self.look.close()

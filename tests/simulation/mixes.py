@@ -73,6 +73,7 @@ LATER_FAMILIES: dict[str, Mapping[str, float]] = {
     "database outages": {"storm.database_away": 0.01},
     "people": {"storm.person": 0.04, "storm.price": 0.01, "storm.shop_changed": 0.005},
     "congestion": {"net.stuck": 0.05},
+    "restores": {"storm.backup": 0.03, "storm.restore": 0.006},
 }
 """Drawn apart from the others, so that each seed keeps what it drew before there were these; new ones go to the end."""
 FORGETFUL_BROKER = "forgetful broker"

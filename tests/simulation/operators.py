@@ -51,6 +51,8 @@ class Operator:
         self._random = Random(f"{world.seed}/operator")
         self.gave_back: set[str] = set()
         """Orders whose money a person wanted to go back."""
+        self.kept: set[str] = set()
+        """Orders whose money a person wanted to stay."""
 
     def begin(self) -> None:
         self._world.scheduler.spawn(self._process, self._work)
@@ -97,6 +99,7 @@ class Operator:
     def _keep_if_poured(self, device: str, order_id: str, why: str) -> None:
         """Look into the machine, and say what is there."""
         if self._world.machine_of(device).full_cups(order_id) == 1:
+            self.kept.add(order_id)
             self._act("keeps the money", order_id, operator_actions.keep_money, order_id, ME, why)
 
     def _act(self, words: str, order_id: str, work: Callable[..., object], *facts: object) -> None:
@@ -116,6 +119,8 @@ class Keeper:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._process = Process("keeper")
+        self._newest: dict[str, str] = {}
+        """The account that each merchant's newest file names, once there is a newer one than the world began with."""
 
     @property
     def is_at_work(self) -> bool:
@@ -139,12 +144,24 @@ class Keeper:
         capture, status_check = random.choice(CAPTURES), random.choice(STATUS_CHECKS)
         self._begin(merchant, self._account(merchant), 0.0, capture=capture, status_check=status_check)
 
+    def apply_again(self) -> None:
+        """Apply the newest files once more: the database may have forgotten them."""
+        self._world.scheduler.spawn(self._process, self._apply_again)
+
+    def _apply_again(self) -> None:
+        """Also the account that was left: its key may be another than when the database was backed up."""
+        for merchant, account in self._newest.items():
+            ours, others = fleet.accounts_of(merchant)
+            self._apply(merchant, others if account == ours else ours, 0.0)
+            self._apply(merchant, account, 0.0)
+
     def _account(self, merchant: str) -> str:
         found = self._world.disk.look.execute("SELECT account_id FROM credentials WHERE merchant_id = ?", (merchant,))
         return str(found.fetchone()["account_id"])
 
     def _begin(self, merchant: str, account: str, after_s: float, **settings: str) -> None:
         if not self.is_at_work:
+            self._newest[merchant] = account
             self._world.scheduler.spawn(self._process, lambda: self._apply(merchant, account, after_s, **settings))
 
     def _apply(self, merchant: str, account: str, after_s: float, **settings: str) -> None:

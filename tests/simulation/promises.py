@@ -26,7 +26,7 @@ SEEN_WITHIN_S = 5.0
 """By then a payment is seen whose notification came, where nothing hinders: however many pages are open."""
 HINDERS = frozenset(
     {"cloud crashes", "provider", "webhooks", "disks", "accounts", "clocks", "outages", "years", "set back"}
-    | {"slow provider", "pauses", "database outages", "people"}
+    | {"slow provider", "pauses", "database outages", "people", "restores"}
 )
 """Families that may delay news, or the question they lead to."""
 HEARD_WITHIN_S = 60.0
@@ -59,6 +59,7 @@ _SURE_OF_NOTHING = """
 SELECT id, reason FROM orders WHERE status = 'make_failed' AND NOT uncertain
 AND (reason LIKE 'rejected:%' OR reason = 'expired' OR reason LIKE 'failed:never_%')
 """
+_DONE = "SELECT order_id FROM make_commands WHERE result = 'done'"
 _COMMANDS = "SELECT id, order_id, issued_at, deadline_at FROM make_commands"
 _NEVER_ANY = " UNION ALL ".join(f"SELECT {number}, '{what}', * FROM ({sql})" for (number, what), sql in _NEVER.items())
 _NOBODY_HEARD = frozenset({"no_ack", "not_sent", "rejected:never_received"})
@@ -93,6 +94,8 @@ class Promises:
         """Orders with money that is all back by our own books, since when."""
         self._returns_taken: set[str] = set()
         """Payments whose return somebody had taken in hand at the last commit: who died of it may have sent it."""
+        self._forgotten_done: set[str] = set()
+        """Orders whose machine's "done" we had heard, before our books were put back."""
         self._poured_before_a_return: dict[str, bool] = {}
         """Orders that became successful: whether we had not asked for any of their money to go back by then."""
 
@@ -101,6 +104,12 @@ class Promises:
         if told not in self.broken:
             self.broken.append(told)
             self._world.timeline.add("PROMISE", str(told), order_id)
+
+    def books_go_back(self) -> None:
+        """What our own books say is forgotten in a moment: a backup is put in their place."""
+        self._forgotten_done |= {row[0] for row in self._world.disk.look.execute(_DONE)}
+        self._unpaid_since.clear()
+        self._returns_taken.clear()
 
     # While the world lives
 
@@ -297,10 +306,18 @@ class Promises:
                 in_between = world.machine_of(order["device_uuid"]).service_runs
                 words = ", after free, test or cleaning runs" if in_between else ""
                 self.break_(10 if in_between else 6, f"successful, and the cup is not full{words}", order_id)
+        elif self._need_not_be_asked(order_id):
+            return
         elif knew:
             self.break_(8, f"poured, the agent knows it, and the order is {order['status']}", order_id)
         elif not order["uncertain"] and not world.machine_may_lie and not world.nobody_remembers(order_id):
             self.break_(6, f"a full cup, and the order is {order['status']} ({order['reason']}) for certain", order_id)
+
+    def _need_not_be_asked(self, order_id: str) -> bool:
+        """A restore forgot the machine's "done", which it tells once, and of the money a person has decided."""
+        world = self._world
+        by_hand = any(one.id in world.provider.by_hand_at for one in world.provider.payments_of(order_id))
+        return order_id in self._forgotten_done and (by_hand or order_id in world.operator.kept)
 
     def _check_history(self, order: sqlite3.Row) -> None:
         rows = self._world.disk.look.execute(
@@ -340,6 +357,8 @@ class Promises:
         for row in world.disk.look.execute("SELECT * FROM make_commands WHERE device_uuid = ?", (device,)).fetchall():
             command = agent.journal.get(row["id"])
             if command is None or command.verdict is None:
+                continue
+            if row["result"] is None and self._need_not_be_asked(row["order_id"]):
                 continue
             said = command.verdict.result.value
             is_its_own = agent.folder_exchanged_at is None or said == Result.DONE

@@ -258,6 +258,10 @@ class Keys:
         self._complain = complain
         self._open: dict[tuple[str, bytes], str] = {}
 
+    def forget(self) -> None:
+        """Whoever chose them has forgotten them: the database was put back."""
+        self._open.clear()
+
     def sent(self, question: Question) -> bool:
         """Whether it goes out for the first time, as far as anybody knows."""
         act = (question.path, question.body or b"")

@@ -70,6 +70,8 @@ class Storms:
             "storm.person": world.operator.decide,
             "storm.price": world.operator.change_price,
             "storm.shop_changed": lambda random: world.keeper.reconfigure(random.choice(MERCHANTS), random),
+            "storm.backup": lambda _random: world.database_server.back_up(),
+            "storm.restore": lambda _random: world.database_server.restore(),
             "storm.cloud_paused": lambda random: self._pause(random.choice(world.clouds).process, random),
             "storm.agent_paused": lambda random: self._pause(random.choice(world.agents).process, random),
         }
@@ -214,7 +216,7 @@ class Storms:
         most = self._world.mix.cloud_skew
         ahead = HOURS_AHEAD if cloud.process.skew > HOURS_AHEAD / 2 else 0.0
         cloud.process.skew = ahead + random.uniform(-most, most)
-        self._world.clocks_set_at = self._world.scheduler.now
+        self._world.waits_disturbed_at = self._world.scheduler.now
         self._world.timeline.add(cloud.process.name, f"its clock is set; now off by {cloud.process.skew:+.2f} s")
 
 

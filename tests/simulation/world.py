@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 END_WITHIN_S = 3.5 * 3600.0
 """After the last fault: an unpaid payment lives an hour, a refused return is asked again after at most another."""
+A_PERSON_AFTER_S = 86_400.0
+"""So long after a restore machines are asked about what was forgotten; then a person is."""
 QUIET_S = 15.0
 """A world is over when for so long nothing was under way."""
 LOOK_S = 5.0
@@ -91,8 +93,8 @@ class World:
         self.buyers: list[Buyer] = []
         self.paid_at: dict[str, datetime] = {}
         """When the buyer of an order was told that he has paid."""
-        self.clocks_set_at = float("-inf")
-        """When a clock of the cloud was last set, true seconds: what was waited for before may end early."""
+        self.waits_disturbed_at = float("-inf")
+        """When a clock of the cloud was last set or its database put back, true seconds: older waits may end early."""
         self.operator = Operator(self)
         self.bookkeeper = Bookkeeper(self)
         self.keeper = Keeper(self)
@@ -176,7 +178,9 @@ class World:
 
     def _run(self) -> None:
         try:
-            if not self.scheduler.run(self.mix.storms_until + END_WITHIN_S, self._is_over):
+            until = self.mix.storms_until + END_WITHIN_S
+            until += A_PERSON_AFTER_S if "restores" in self.mix.families else 0.0
+            if not self.scheduler.run(until, self._is_over):
                 self.promises.break_(3, f"the world does not come to rest: {self._restless}")
         except Spinning as spinning:
             self.promises.break_(0, f"something wakes itself for ever: {spinning}")
@@ -262,7 +266,7 @@ class World:
         for cloud in self.clouds:
             if cloud.process.skew > HOURS_AHEAD / 2:
                 cloud.process.skew -= HOURS_AHEAD
-                self.clocks_set_at = self.scheduler.now
+                self.waits_disturbed_at = self.scheduler.now
                 self.timeline.add(cloud.process.name, "its clock is set back by hours")
 
     # Asked by its parts
