@@ -270,6 +270,10 @@ class Keys:
             self._complain(f"{question.path} goes out under {question.key}, and {self._open[act]} was never answered")
         return is_first
 
+    def looked_up(self, question: Question) -> None:
+        """What became of it was looked for in the provider's list: another key may follow."""
+        self._open.pop((question.path, question.body or b""), None)
+
     def ended(self, question: Question, is_first: bool, reply: "Reply | NotSent | Unknown") -> None:
         did_nothing = isinstance(reply, NotSent) or (isinstance(reply, Reply) and reply.status == HTTP_TURNED_AWAY)
         is_answered = isinstance(reply, Reply) and reply.status < HTTP_TURNED_AWAY
@@ -292,8 +296,11 @@ class WorldTransport:
         world.nothing_is_open()
         if question.key is None:
             return self._carried(question)
+        payments = _asks_back(question)
+        if any(world.provider.parts_by_hand(payment_id) for payment_id in payments):
+            world.keys.looked_up(question)  # a key says nothing where people gave a part back meanwhile
         is_first = world.keys.sent(question)
-        for payment_id in _asks_back(question):
+        for payment_id in payments:
             world.provider.asked_back.add(payment_id)
             world.promises.waits.money_goes_back(payment_id)
         reply = self._carried(question)
