@@ -58,9 +58,9 @@ class Line:
         self._latency = latency
         self._up_at = self._down_at = 0.0
 
-    def up(self, act: Callable[[], None]) -> None:
-        """To the broker."""
-        self._up_at = max(self._up_at, self.broker.now + self._latency())
+    def up(self, act: Callable[[], None], extra: float = 0.0) -> None:
+        """To the broker; `extra` seconds late, and with it all that follows."""
+        self._up_at = max(self._up_at, self.broker.now + self._latency() + extra)
         self.broker.scheduler.at(self._up_at, lambda: None if self.is_cut else act())
 
     def down(self, act: Callable[[], None], extra: float = 0.0) -> None:
@@ -100,6 +100,9 @@ class Broker:
         return self.scheduler.now
 
     # Connections
+
+    def lines_of(self, owner: Process) -> list[Line]:
+        return [line for line in self.lines if line.owner is owner]
 
     def open(self, owner: Process, client_id: str, latency: Callable[[], float]) -> Line:
         """A connection to the broker's port. Raises `ConnectionRefusedError`."""

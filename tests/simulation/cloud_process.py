@@ -17,6 +17,7 @@ from cloud.database.group_commit import MAX_GROUP, GroupCommit, Piece
 from cloud.database.wakeup import Waiter, Wakeups
 from cloud.fleet.vault import Vault
 from cloud.orders import making
+from cloud.orders.after_restore import begin_restores
 from cloud.orders.scanning import Scan, open_order
 from cloud.payments import inbox, openings
 from cloud.payments.checkout import Checkout
@@ -47,7 +48,9 @@ RESTING = frozenset({"heartbeat", "reconcile", "receipts", "prober", "credential
 RESTING |= {"earned", "notify", "alerts", "usual-weeks", "summaries"}
 """Loops that no world needs: no payment is older than its columns, nobody asks whether workers live, nothing is fiscal,
 no machine is probed, nobody is alerted, and each worker hears all that machines say of themselves."""
-PUNCTUAL = frozenset({"openings"})
+READS_LISTS = "adoption"
+"""Reads the provider's lists after a restore. It waits for each answer in its own thread, so it steps as a task."""
+PUNCTUAL = frozenset({"openings", READS_LISTS})
 """Loops whose work no row of the database tells: stepped when they asked to be."""
 CALL_SLOTS = 4
 log = logging.getLogger("cloud.background.loops")
@@ -101,6 +104,8 @@ class CloudProcess:
         shops.admission.pause = world.scheduler.sleep
         owner = f"{self.process.name}-{self._starts}"
         self.cloud = Cloud(settings, database, world.rules, shops, owner, self.clock)
+        while not database.transact(begin_restores, world.rules, self.clock()):
+            pass
         if self.has_worker:
             self.worker = Worker(self.cloud)
             self.worker.presence_link.read_alone(True)
@@ -175,7 +180,7 @@ class WorldLoop:
         self._world = world
         self._steps = steps
         self._clock = clock
-        self._is_started = False
+        self._is_started = self._is_stepping = False
         archives = world.mix.archive_after_s is not None
         self._rests = name in RESTING or (name == "archiving" and not archives)
         self._wakes_after_s = world.cloud_of(self.process).wakes_after_s
@@ -212,13 +217,24 @@ class WorldLoop:
         if self._planned != when:
             return
         self._planned = float("inf")
-        now = self._world.scheduler.now
+        if self._is_stepping:
+            self._plan(when + POLL_S)
+        elif self.name == READS_LISTS:
+            self._world.scheduler.spawn(self.process, self._step)
+        else:
+            self._step()
+
+    def _step(self) -> None:
+        self._is_stepping = True
         try:
             wake_at = self._steps.step(self._clock())
         except Exception:  # as the real loop does
             log.exception("%s: a step failed", self.name)
-            self._plan(now + AFTER_ERROR_S)
+            self._plan(self._world.scheduler.now + AFTER_ERROR_S)
             return
+        finally:
+            self._is_stepping = False
+        now = self._world.scheduler.now
         self._plan(now if wake_at <= self._clock() else now + self._pause_s)
         self.expect(wake_at if self.name in PUNCTUAL else self._world.due.of(self.name))
 
@@ -247,6 +263,19 @@ class WorldThreadPool(ThreadPool):
         with self._lock:
             self._busy += 1
         self._world.scheduler.spawn(self._process, lambda: self._run(work))
+
+
+class WorldPatience:
+    """Stands in for `Patience`: waits between questions in virtual time."""
+
+    def __init__(self) -> None:
+        self._scheduler = here().scheduler
+
+    def wait(self, seconds: float) -> None:
+        self._scheduler.sleep(seconds)
+
+    def end(self) -> None:
+        """Only the dead are ended here."""
 
 
 class WorldDeferredWrites:

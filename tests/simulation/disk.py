@@ -6,7 +6,8 @@ A template file is copied for each world: making the tables anew would take long
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from tests.simulation.scheduler import Process
 
 IN_MEMORY = Path("/dev/shm")
 _PARTS = ("", "-wal", "-shm")
+NOBODY = Process("the world")
+"""Who looks at a world and mends it: a database never fails them."""
 
 
 def a_folder() -> "tempfile.TemporaryDirectory[str]":
@@ -35,7 +38,13 @@ class Connection(sqlite3.Connection):
     on_change: Callable[[], None]
     on_close: Callable[["Connection"], object]
     fails: Callable[[], bool]
+    is_away: Callable[[], bool]
     _counted = 0
+
+    def cursor(self, *args: Any, **options: Any) -> Any:
+        if self.is_away():
+            raise sqlite3.OperationalError("the database is away")
+        return super().cursor(*args, **options)
 
     def close(self) -> None:
         self.on_close(self)
@@ -68,6 +77,8 @@ class Engines:
         self.on_change: Callable[[], None] = lambda: None
         self.fails: Callable[[], bool] = lambda: False
         """Asked at each commit: does the database refuse this one?"""
+        self.is_away: Callable[[], bool] = lambda: False
+        """Asked at each statement: does the database answer none?"""
         self.open: dict[Connection, None] = {}
         """Connections of the present world."""
 
@@ -77,7 +88,8 @@ class Engines:
 
         def connect() -> Any:
             made = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Connection)
-            made.owner, made.on_change, made.fails = owner, self.on_change, self.fails
+            made.owner, made.on_change = owner, self.on_change
+            made.fails, made.is_away = (_never, _never) if owner is NOBODY else (self.fails, self.is_away)
             made.on_close = lambda closed: self.open.pop(closed, None)
             self.open[made] = None
             return made
@@ -100,9 +112,23 @@ class Engines:
         """Whether this process holds one open right now."""
         return any(made.owner is process and made.in_transaction for made in self.open)
 
+    @contextmanager
+    def nobodys(self, url: str) -> Iterator[Database]:
+        """A database that belongs to no process."""
+        self.owner = NOBODY
+        database = Database(url, patience_s=0)
+        try:
+            yield database
+        finally:
+            database.close()
+
     def close_all(self) -> None:
         for made in list(self.open):
             made.close()
+
+
+def _never() -> bool:
+    return False
 
 
 class Disk:
@@ -114,9 +140,21 @@ class Disk:
             path.with_name(path.name + part).unlink(missing_ok=True)
         shutil.copyfile(template, path)
         self.url = f"sqlite:///{path}"
+        self._backup = path.with_name(path.name + ".backup")
+        self._backup.unlink(missing_ok=True)
         self.look = sqlite3.connect(path, isolation_level=None)
         self.look.row_factory = sqlite3.Row
         self.look.execute("PRAGMA query_only=ON")
+
+    def back_up(self) -> None:
+        """Keep all that is committed in a file of its own."""
+        with closing(sqlite3.connect(self._backup)) as backup:
+            self.look.backup(backup)
+
+    def put_back(self) -> None:
+        """Make it what it was at the last backup; nobody may be in a transaction."""
+        with closing(sqlite3.connect(self._backup)) as backup, closing(sqlite3.connect(self.path)) as database:
+            backup.backup(database)
 
     def close(self) -> None:
         self.look.close()

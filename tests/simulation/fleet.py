@@ -9,6 +9,8 @@ from cloud.fleet.vault import Vault
 from simulator.yookassa import Shop
 
 PRICE = 17900
+A_PART = 5000
+"""Kopecks a person gives back who does not give back all."""
 SCENARIO = "Yookassa"
 SHOPS = {"north": Shop(id="100500", secret="secret_north"), "south": Shop(id="200600", secret="secret_south")}
 OTHER_SHOPS = {"north": Shop(id="100501", secret="secret_north_2"), "south": Shop(id="200601", secret="secret_south_2")}
@@ -39,10 +41,11 @@ def accounts_of(merchant: str) -> tuple[str, str]:
     return SHOPS[merchant].id, OTHER_SHOPS[merchant].id
 
 
-def account_file(merchant: str, account_id: str, secret: str) -> str:
-    """What the operator applies for a merchant to use this account."""
+def account_file(merchant: str, account_id: str, secret: str, **settings: str) -> str:
+    """What the operator applies for a merchant to use this account, with these settings."""
     head = f'[[merchant]]\nid = "{merchant}"\nname = "{merchant}"\n[merchant.payment.{SCENARIO}]\n'
-    return f'{head}account_id = "{account_id}"\nsecret_key = "{secret}"\n'
+    account = {"account_id": account_id, "secret_key": secret, **settings}
+    return head + "".join(f'{name} = "{value}"\n' for name, value in account.items())
 
 
 def arrange(path: str, capture: str, status_check: str) -> None:

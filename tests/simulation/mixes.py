@@ -66,9 +66,20 @@ FAMILIES: dict[str, Mapping[str, float]] = {
     "set back": {"storm.set_back": 0.02},
     "clocks": {"storm.agent_clock": 0.01, "storm.cloud_clock": 0.005, "wake.lost": 0.1},
 }
+LATER_FAMILIES: dict[str, Mapping[str, float]] = {
+    "slow provider": {"provider.slow": 0.15, "provider.stale": 0.3},
+    "captures and partial refunds": {"storm.cabinet_part": 0.006, "storm.cabinet_capture": 0.01},
+    "pauses": {"storm.cloud_paused": 0.02, "storm.agent_paused": 0.02},
+    "database outages": {"storm.database_away": 0.01},
+    "people": {"storm.person": 0.04, "storm.price": 0.01, "storm.shop_changed": 0.005},
+    "congestion": {"net.stuck": 0.05},
+    "restores": {"storm.backup": 0.03, "storm.restore": 0.006},
+}
+"""Drawn apart from the others, so that each seed keeps what it drew before there were these; new ones go to the end."""
 FORGETFUL_BROKER = "forgetful broker"
 FORGETFUL_RATES = {"broker.forgets": 0.2, "storm.broker_blink": 0.05, "storm.cut": 0.1}
 """It takes messages and loses some, and is gone for a moment with all it knew: nobody but us need hold anything."""
+EVERY_FAMILY = FAMILIES | LATER_FAMILIES | {FORGETFUL_BROKER: FORGETFUL_RATES}
 MACHINE_SWITCHES: Mapping[str, Mapping[str, object]] = {
     "silent": {"seconds": 20},
     "mute": {"seconds": 25},
@@ -114,6 +125,8 @@ HABITS: Mapping[str, int] = {
 }
 HOURS_AHEAD = 3 * 3600.0
 """As a hardware clock in Moscow's time that is taken for UTC."""
+STRENGTHS = (0.5, 1.0, 1.0, 2.5)
+"""A world has a family's rates times one of these."""
 FORGETS = 0.05
 """How many worlds have such a broker beside whatever else they have."""
 ARCHIVES, ARCHIVED_AFTER_S = 0.1, 240.0
@@ -165,6 +178,10 @@ class Mix:
     """So many more open the payment page and never pay: their payments are asked about all the while."""
 
 
+def _rates_of(family: str, strength: float) -> Mapping[str, float]:
+    return {kind: min(0.9, rate * strength) for kind, rate in EVERY_FAMILY[family].items()}
+
+
 def mix_of(seed: int) -> Mix:
     """The world of this seed."""
     random = Random(f"mix/{seed}")
@@ -172,11 +189,17 @@ def mix_of(seed: int) -> Mix:
     families = tuple(name for name in FAMILIES if random.random() < share)
     rates: dict[str, float] = {}
     for name in families:
-        strength = random.choice((0.5, 1.0, 1.0, 2.5))
-        rates |= {kind: min(0.9, rate * strength) for kind, rate in FAMILIES[name].items()}
+        rates |= _rates_of(name, random.choice(STRENGTHS))
     if Random(f"forgetful/{seed}").random() < FORGETS:
         families += (FORGETFUL_BROKER,)
         rates |= FORGETFUL_RATES
+    later = Random(f"later/{seed}")
+    later_share = later.choice((0.0, 0.15, 0.3, 0.3, 0.6))
+    for name in LATER_FAMILIES:
+        strength = later.choice(STRENGTHS)
+        if later.random() < later_share:
+            families += (name,)
+            rates |= _rates_of(name, strength)
     lies = "machine" in families and random.random() < 0.3
     devices = ("m-001", "m-002")[: random.choice((1, 1, 2))]
     able = random.random() < 0.65
@@ -222,8 +245,7 @@ _TOPOLOGIES = (_ALL_IN_ONE, _ALL_IN_ONE, _WEB_AND_WORKER, TWO_OF_EACH)
 
 def focused(seed: int, families: tuple[str, ...], strength: float = 1.0, **changes: object) -> Mix:
     """The world of this seed with these families of faults and no other, and whatever else is said."""
-    known = FAMILIES | {FORGETFUL_BROKER: FORGETFUL_RATES}
-    rates = {kind: min(0.9, rate * strength) for family in families for kind, rate in known[family].items()}
+    rates = {kind: rate for family in families for kind, rate in _rates_of(family, strength).items()}
     ahead = HOURS_AHEAD if "set back" in families else 0.0
     given = {"machine_lies": False, "archive_after_s": None, "cloud_ahead": ahead, **changes}
     return replace(mix_of(seed), families=families, rates=rates, **given)  # type: ignore[arg-type]  # names of fields

@@ -190,7 +190,8 @@ class Client:
                 line.down(lambda: self._published(mid, code))
 
         self._world.timeline.add(self._process.name, f"→ broker: {_short(sent.topic, sent.payload)}")
-        line.up(arrive)
+        stuck = self._world.faults.strikes("net.stuck")
+        line.up(arrive, self._world.faults.random(stuck).choice((5.0, 30.0, 70.0, 200.0)) if stuck else 0.0)
 
     def _published(self, mid: int, code: int) -> None:
         self._state.out.pop(mid, None)

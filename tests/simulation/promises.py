@@ -11,9 +11,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from cloud.orders.at_risk import each_at_risk
+from cloud.orders.pour_again import FREE
 from cloud.orders.states import FINAL, Event, Status, next_state
 from protocol.reasons import Result
-from tests.simulation.fleet import accounts_of
+from tests.simulation.fleet import A_PART, accounts_of
 from tests.simulation.mixes import FORGETFUL_BROKER
 from tests.simulation.waits import CLOCK_SLACK_S, Waits
 
@@ -25,6 +26,7 @@ SEEN_WITHIN_S = 5.0
 """By then a payment is seen whose notification came, where nothing hinders: however many pages are open."""
 HINDERS = frozenset(
     {"cloud crashes", "provider", "webhooks", "disks", "accounts", "clocks", "outages", "years", "set back"}
+    | {"slow provider", "pauses", "database outages", "people", "restores"}
 )
 """Families that may delay news, or the question they lead to."""
 HEARD_WITHIN_S = 60.0
@@ -32,15 +34,17 @@ HEARD_WITHIN_S = 60.0
 ON_ITS_WAY_S = 1.0
 """A command that was being sent when we heard of that is not stopped."""
 _SIGN = {"captured": 1, "refunded": -1}
+_LEDGER = "sum(CASE kind WHEN 'captured' THEN amount WHEN 'refunded' THEN -amount ELSE 0 END)"
 _NEVER = {
     (1, "two make commands live at once"):
         "SELECT order_id FROM make_commands WHERE live GROUP BY order_id HAVING count(*) > 1",
-    (4, "our ledger has more, or less, than the price or nothing"):
-        "SELECT order_id FROM movements JOIN orders ON orders.id = order_id GROUP BY payment_id HAVING "
-        "sum(CASE kind WHEN 'captured' THEN amount WHEN 'refunded' THEN -amount ELSE 0 END) NOT IN (0, price)",
-    (6, "successful before the machine said done"):
+    (4, "our ledger has more, or less, than the price or nothing, and no parts given back explain it"):
+        f"SELECT order_id FROM movements JOIN orders ON orders.id = order_id GROUP BY payment_id HAVING {_LEDGER} "
+        f"NOT IN (0, price) AND ({_LEDGER} - price) % {A_PART} <> 0",
+    (6, "successful before the machine, or a person who saw the cup, said done"):
         "SELECT id FROM orders WHERE status = 'successful' AND NOT EXISTS "
-        "(SELECT 1 FROM make_commands WHERE order_id = orders.id AND result = 'done')",
+        "(SELECT 1 FROM make_commands WHERE order_id = orders.id AND result = 'done') AND NOT EXISTS "
+        "(SELECT 1 FROM order_changes WHERE order_id = orders.id AND event = 'seen_poured')",
 }  # fmt: skip
 """What no commit may leave behind, and the orders it would be true of."""
 _UNPAID = """
@@ -55,6 +59,7 @@ _SURE_OF_NOTHING = """
 SELECT id, reason FROM orders WHERE status = 'make_failed' AND NOT uncertain
 AND (reason LIKE 'rejected:%' OR reason = 'expired' OR reason LIKE 'failed:never_%')
 """
+_DONE = "SELECT order_id FROM make_commands WHERE result = 'done'"
 _COMMANDS = "SELECT id, order_id, issued_at, deadline_at FROM make_commands"
 _NEVER_ANY = " UNION ALL ".join(f"SELECT {number}, '{what}', * FROM ({sql})" for (number, what), sql in _NEVER.items())
 _NOBODY_HEARD = frozenset({"no_ack", "not_sent", "rejected:never_received"})
@@ -89,6 +94,8 @@ class Promises:
         """Orders with money that is all back by our own books, since when."""
         self._returns_taken: set[str] = set()
         """Payments whose return somebody had taken in hand at the last commit: who died of it may have sent it."""
+        self._forgotten_done: set[str] = set()
+        """Orders whose machine's "done" we had heard, before our books were put back."""
         self._poured_before_a_return: dict[str, bool] = {}
         """Orders that became successful: whether we had not asked for any of their money to go back by then."""
 
@@ -97,6 +104,12 @@ class Promises:
         if told not in self.broken:
             self.broken.append(told)
             self._world.timeline.add("PROMISE", str(told), order_id)
+
+    def books_go_back(self) -> None:
+        """What our own books say is forgotten in a moment: a backup is put in their place."""
+        self._forgotten_done |= {row[0] for row in self._world.disk.look.execute(_DONE)}
+        self._unpaid_since.clear()
+        self._returns_taken.clear()
 
     # While the world lives
 
@@ -149,11 +162,16 @@ class Promises:
             self.break_(1, f"a drink of this order begins for the {self._begun[order_id]}. time", order_id)
         self._check_deadline(order_id)
         payments = self._world.provider.payments_of(order_id)
-        is_there = any(
+        is_there = self._is_free(order_id) or any(
             payment.held or payment.captured - payment.refunded - self._going(payment) for payment in payments
         )
         if not is_there and not self._taken_back_after_the_command(order_id, payments):
             self.break_(5, "a drink begins and no money is there", order_id)
+
+    def _is_free(self, order_id: str) -> bool:
+        """Whether a person had it poured once more."""
+        found = self._world.disk.look.execute("SELECT opened_by FROM orders WHERE id = ?", (order_id,)).fetchone()
+        return found is not None and found["opened_by"] == FREE
 
     def _going(self, payment: "Payment") -> int:
         """Kopecks on their way back by our own doing; the provider's word on a payment has only what has arrived."""
@@ -220,7 +238,8 @@ class Promises:
     def _check_money(self, order: sqlite3.Row, payments: "list[Payment]", kept: int) -> None:
         order_id, price = order["id"], order["price"]
         wanted = price if order["status"] == Status.SUCCESSFUL and not order["goodwill"] else 0
-        if kept != wanted:
+        parts = sum(part.amount for payment in payments for part in self._world.provider.parts_by_hand(payment.id))
+        if kept != wanted and not (parts and kept in {0, price - parts}):
             self.break_(4, f"{order['status']}: the merchant keeps {kept}, should keep {wanted}", order_id)
         if order["goodwill"] and not self._may_be_goodwill(order_id, payments):
             self.break_(4, "goodwill, and nobody had asked for the money of a poured drink to go back", order_id)
@@ -233,7 +252,9 @@ class Promises:
         self._check_seen_in_time(order_id)
         for payment in payments:
             self._check_heard(payment, order_id)
-            returns = len(self._world.provider.refunds_of(payment.id)) + (1 if payment.released else 0)
+            provider = self._world.provider
+            refunds = len(provider.refunds_of(payment.id)) - len(provider.parts_by_hand(payment.id))
+            returns = refunds + (1 if payment.released else 0)
             if returns > 1:
                 self.break_(4, f"returned {returns} times", order_id)
             if payment.shop_id not in accounts_of(order["merchant_id"]):
@@ -241,8 +262,13 @@ class Promises:
 
     def _may_be_goodwill(self, order_id: str, payments: "list[Payment]") -> bool:
         """The return went out before anybody knew of the drink, or a person gave the money back."""
-        by_hand = self._world.provider.by_hand_at.keys() & {payment.id for payment in payments}
-        return bool(by_hand) or not self._poured_before_a_return.get(order_id, True)
+        provider = self._world.provider
+        by_hand = any(one.id in provider.by_hand_at or provider.parts_by_hand(one.id) for one in payments)
+        return (
+            by_hand
+            or order_id in self._world.operator.gave_back
+            or not self._poured_before_a_return.get(order_id, True)
+        )
 
     def _check_seen_in_time(self, order_id: str) -> None:
         paid_at = self._world.paid_at.get(order_id)
@@ -280,10 +306,18 @@ class Promises:
                 in_between = world.machine_of(order["device_uuid"]).service_runs
                 words = ", after free, test or cleaning runs" if in_between else ""
                 self.break_(10 if in_between else 6, f"successful, and the cup is not full{words}", order_id)
+        elif self._need_not_be_asked(order_id):
+            return
         elif knew:
             self.break_(8, f"poured, the agent knows it, and the order is {order['status']}", order_id)
         elif not order["uncertain"] and not world.machine_may_lie and not world.nobody_remembers(order_id):
             self.break_(6, f"a full cup, and the order is {order['status']} ({order['reason']}) for certain", order_id)
+
+    def _need_not_be_asked(self, order_id: str) -> bool:
+        """A restore forgot the machine's "done", which it tells once, and of the money a person has decided."""
+        world = self._world
+        by_hand = any(one.id in world.provider.by_hand_at for one in world.provider.payments_of(order_id))
+        return order_id in self._forgotten_done and (by_hand or order_id in world.operator.kept)
 
     def _check_history(self, order: sqlite3.Row) -> None:
         rows = self._world.disk.look.execute(
@@ -323,6 +357,8 @@ class Promises:
         for row in world.disk.look.execute("SELECT * FROM make_commands WHERE device_uuid = ?", (device,)).fetchall():
             command = agent.journal.get(row["id"])
             if command is None or command.verdict is None:
+                continue
+            if row["result"] is None and self._need_not_be_asked(row["order_id"]):
                 continue
             said = command.verdict.result.value
             is_its_own = agent.folder_exchanged_at is None or said == Result.DONE

@@ -25,6 +25,7 @@ from simulator.yookassa.state import Payment
 from simulator.yookassa.state import Status as ProviderStatus
 from simulator.yookassa.terms import Terms
 from tests.simulation.faults import Faults
+from tests.simulation.fleet import A_PART
 from tests.simulation.here import here
 from tests.simulation.scheduler import BIRTH, Scheduler
 from tests.simulation.timeline import Timeline
@@ -59,6 +60,8 @@ class ProviderSide:
         self._look_at = float("inf")
         self.by_hand_at: dict[str, float] = {}
         """When people of the shop gave a payment's money back, true seconds."""
+        self._past: dict[str, list[tuple[float, Payment]]] = {}
+        """How each payment looked, and since when, true seconds."""
         self.asked_back: set[str] = set()
         """Payments whose money we have asked to go back, whatever came of it."""
 
@@ -75,6 +78,11 @@ class ProviderSide:
             return self.problem(rejected.problem)
         self.settle()
         return Reply(200, msgspec.json.encode(answer))
+
+    def as_it_was(self, payment_id: str, seconds: float) -> Reply | None:
+        """Show the payment as it was so long ago, as a lagging copy of the books does; None when it was not there."""
+        known = [one for since, one in self._past.get(payment_id, ()) if since <= self.scheduler.now - seconds]
+        return Reply(200, msgspec.json.encode(self._artist.payment(known[-1]))) if known else None
 
     def problem(self, problem: Problem) -> Reply:
         return Reply(problem.status, msgspec.json.encode(problem.body(self.books.ids.error())))
@@ -131,24 +139,38 @@ class ProviderSide:
         return True
 
     def refund_in_cabinet(self, payment: Payment) -> None:
-        """By a person of the shop, past the API."""
-        self.timeline.add(
-            "provider", f"refunded in the cabinet: {payment.id}", str(payment.request.metadata["order_id"])
-        )
+        """All that is left of it, by a person of the shop, past the API."""
+        self._tell_by_hand("refunded", payment)
         self.books.refund_in_cabinet(payment.id, None, BY_HAND)
         self.by_hand_at[payment.id] = self.scheduler.now
         self.settle()
 
+    def refund_part_in_cabinet(self, payment: Payment) -> None:
+        """A part of it, by a person of the shop; the rest is for whoever else decides."""
+        self._tell_by_hand("a part refunded", payment)
+        self.books.refund_in_cabinet(payment.id, A_PART, BY_HAND)
+        self.settle()
+
     def let_go_in_cabinet(self, payment: Payment) -> None:
         """A hold, by a person of the shop, past the API's callers."""
-        self.timeline.add(
-            "provider", f"hold let go in the cabinet: {payment.id}", str(payment.request.metadata["order_id"])
-        )
-        shop = self._shops[payment.shop_id]
-        path = f"{PATHS_BEFORE}/payments/{payment.id}/cancel"
-        self.books.cancel(Call(shop, f"{BY_HAND} {payment.id}", path, b"{}"), payment.id)
+        self._tell_by_hand("hold let go", payment)
+        self.books.cancel(self._call_by_hand("cancel", payment), payment.id)
         self.by_hand_at[payment.id] = self.scheduler.now
         self.settle()
+
+    def capture_in_cabinet(self, payment: Payment) -> None:
+        """A hold, by a person of the shop, whatever becomes of the drink."""
+        self._tell_by_hand("hold captured", payment)
+        self.books.capture(self._call_by_hand("capture", payment), payment.id)
+        self.settle()
+
+    def _tell_by_hand(self, what: str, payment: Payment) -> None:
+        order_id = str(payment.request.metadata["order_id"])
+        self.timeline.add("provider", f"{what} in the cabinet: {payment.id}", order_id)
+
+    def _call_by_hand(self, act: str, payment: Payment) -> Call:
+        path = f"{PATHS_BEFORE}/payments/{payment.id}/{act}"
+        return Call(self._shops[payment.shop_id], f"{BY_HAND} {payment.id}", path, b"{}")
 
     def payments_of(self, order_id: str) -> list[Payment]:
         return [one for one in self.payments() if one.request.metadata.get("order_id") == order_id]
@@ -163,11 +185,20 @@ class ProviderSide:
             if one.payment_id == payment_id and one.status is not ProviderStatus.CANCELED
         ]
 
+    def parts_by_hand(self, payment_id: str) -> list[Refund]:
+        """What people of the shop gave back of a payment that they did not give back whole."""
+        refunds = self.refunds_of(payment_id)
+        return [one for one in refunds if one.request.description == BY_HAND and one.amount == A_PART]
+
     # News
 
     def settle(self) -> None:
         """Let what is due happen, and look again when the next thing is."""
         due = self.books.settle()
+        for payment in self.payments():
+            past = self._past.setdefault(payment.id, [])
+            if not past or past[-1][1] is not payment:
+                past.append((self.scheduler.now, payment))
         if due is not None:
             self._look_by((due - BIRTH).total_seconds() + 0.001)
 
@@ -227,6 +258,10 @@ class Keys:
         self._complain = complain
         self._open: dict[tuple[str, bytes], str] = {}
 
+    def forget(self) -> None:
+        """Whoever chose them has forgotten them: the database was put back."""
+        self._open.clear()
+
     def sent(self, question: Question) -> bool:
         """Whether it goes out for the first time, as far as anybody knows."""
         act = (question.path, question.body or b"")
@@ -234,6 +269,10 @@ class Keys:
         if self._open.setdefault(act, question.key or "") != question.key:
             self._complain(f"{question.path} goes out under {question.key}, and {self._open[act]} was never answered")
         return is_first
+
+    def looked_up(self, question: Question) -> None:
+        """What became of it was looked for in the provider's list: another key may follow."""
+        self._open.pop((question.path, question.body or b""), None)
 
     def ended(self, question: Question, is_first: bool, reply: "Reply | NotSent | Unknown") -> None:
         did_nothing = isinstance(reply, NotSent) or (isinstance(reply, Reply) and reply.status == HTTP_TURNED_AWAY)
@@ -257,8 +296,11 @@ class WorldTransport:
         world.nothing_is_open()
         if question.key is None:
             return self._carried(question)
+        payments = _asks_back(question)
+        if any(world.provider.parts_by_hand(payment_id) for payment_id in payments):
+            world.keys.looked_up(question)  # a key says nothing where people gave a part back meanwhile
         is_first = world.keys.sent(question)
-        for payment_id in _asks_back(question):
+        for payment_id in payments:
             world.provider.asked_back.add(payment_id)
             world.promises.waits.money_goes_back(payment_id)
         reply = self._carried(question)
@@ -279,8 +321,13 @@ class WorldTransport:
         if hung := faults.strikes("provider.hangs"):
             return self._hang(question, hung, is_change)
         reply = world.provider.serve(self._auth, question)
+        if not is_change and reply.status == 200 and (stale := faults.strikes("provider.stale")):
+            lag = faults.random(stale).choice((0.5, 3.0, 10.0, 30.0))
+            reply = world.provider.as_it_was(question.path.rpartition("/")[2], lag) or reply
         world.timeline.add("provider", f"{what} → {reply.status} {_in_short(reply)}")
-        world.scheduler.sleep(world.call_latency())
+        slow = faults.strikes("provider.slow")
+        takes_s = faults.random(slow).uniform(1.0, question.read_timeout_s) if slow else world.call_latency()
+        world.scheduler.sleep(takes_s)
         if after := self._suffer("after", what):
             return after
         if faults.strikes("provider.answer_lost"):

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tests.simulation.mixes import FAMILIES
+from tests.simulation.mixes import FAMILIES, LATER_FAMILIES
 from tests.simulation.runs import Report
 
 _A_WORLD = """\
@@ -106,7 +106,7 @@ def _faults(sums: Sums) -> Iterable[str]:
     yield ""
     yield "| Family | Fault | strikes | worlds |"
     yield "|---|---|---:|---:|"
-    for family, rates in FAMILIES.items():
+    for family, rates in (FAMILIES | LATER_FAMILIES).items():
         for kind in rates:
             yield f"| {family} | `{kind}` | {sums.faults[kind]:,} | {sums.hit[kind]:,} |"
 

@@ -39,6 +39,10 @@ class Process:
     name: str
     skew: float = 0.0
     alive: bool = True
+    life: int = 0
+    """Grows with each death: what an earlier life had planned is not done in this one."""
+    paused_until: float = 0.0
+    """Till then it stands still, as a stopped virtual machine does: what is due is done later, and it knows nothing."""
     at_death: Callable[[], None] = lambda: None
     """Closes what the operating system would close."""
     may_die: Callable[["Process", str], bool] = lambda _process, _where: False
@@ -66,7 +70,7 @@ class Scheduler:
         self._on_death = on_death
         self._after_each = after_each
         self._order = count()
-        self._heap: list[tuple[float, int, int, Process | None, Callable[[], None]]] = []
+        self._heap: list[tuple[float, int, int, Process | None, int, Callable[[], None]]] = []
         self._main = getcurrent()
         self._owners: dict[Process, None] = {}
         """Who ever had a task."""
@@ -77,7 +81,8 @@ class Scheduler:
 
     def at(self, when: float, act: Callable[[], None], owner: Process | None = None, rank: int = 50) -> None:
         """Have it done; of what is due at the same instant the lower rank goes first."""
-        heapq.heappush(self._heap, (max(when, self.now), rank, next(self._order), owner, act))
+        life = 0 if owner is None else owner.life
+        heapq.heappush(self._heap, (max(when, self.now), rank, next(self._order), owner, life, act))
 
     def after(self, seconds: float, act: Callable[[], None], owner: Process | None = None) -> None:
         self.at(self.now + seconds, act, owner)
@@ -136,12 +141,15 @@ class Scheduler:
         """Let the world live. True when `is_over` said so, False when time ran out. Raises `Spinning`."""
         at_once = 0
         while self._heap and self._heap[0][0] <= until:
-            when, _, _, owner, act = heapq.heappop(self._heap)
+            when, rank, _, owner, life, act = heapq.heappop(self._heap)
+            if owner is not None and owner.life == life and owner.paused_until > when:
+                self.at(owner.paused_until, act, owner, rank)
+                continue
             at_once = at_once + 1 if when == self.now else 0
             if at_once > MOST_AT_ONCE:
                 raise Spinning(f"{owner} at {self.now:.3f}")
             self.now = when
-            if owner is None or owner.alive:
+            if owner is None or (owner.alive and owner.life == life):
                 self._do(owner, act)
                 if is_over():
                     return True
@@ -181,6 +189,8 @@ class Scheduler:
         self._on_death(process, where)
         self._end_tasks(process)
         process.at_death()
+        process.life += 1
+        process.paused_until = 0.0
 
     def _end_tasks(self, process: Process) -> None:
         tasks, process.tasks = process.tasks, {}

@@ -17,7 +17,7 @@ import cloud.payments.checkout
 import cloud.payments.yookassa.client
 import cloud.processes.worker
 import cloud.wiring
-from tests.simulation.cloud_process import WorldDeferredWrites, WorldLoop, WorldThreadPool
+from tests.simulation.cloud_process import WorldDeferredWrites, WorldLoop, WorldPatience, WorldThreadPool
 from tests.simulation.here import here
 from tests.simulation.mqtt_client import Client, WorldRedialling
 from tests.simulation.provider import WorldTransport
@@ -43,6 +43,7 @@ def replaced(create_engine: Callable[..., Any]) -> Iterator[None]:
             (cloud.processes.worker, "Loop", WorldLoop),
             (cloud.alerts.loops, "Loop", WorldLoop),
             (cloud.processes.worker, "ThreadPool", WorldThreadPool),
+            (cloud.processes.worker, "Patience", WorldPatience),
             (cloud.processes.worker, "jitter", _jitter),
             (cloud.wiring, "jitter", _jitter),
             (cloud.processes.worker, "client_id_of", lambda owner: owner),

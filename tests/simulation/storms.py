@@ -8,12 +8,16 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from agent.journal.records import CommandState
+from simulator.yookassa.state import Payment
 from tests.simulation import fleet
 from tests.simulation.agent_process import AgentProcess
+from tests.simulation.broker import KEEPALIVE_NOTICE_S
 from tests.simulation.buyers import forged
 from tests.simulation.mixes import HOURS_AHEAD, LYING_SWITCHES, MACHINE_SWITCHES
 from tests.simulation.mqtt_client import half_open
+from tests.simulation.provider import ProviderSide
 from tests.simulation.rest import is_hot
+from tests.simulation.scheduler import Process
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -44,8 +48,8 @@ class Storms:
             "storm.forgets": self._forget,
             "storm.cash_sale": lambda random: random.choice(world.machines).sell_for_cash(),
             "storm.service_run": lambda random: random.choice(world.machines).service_run(random),
-            "storm.cabinet_refund": self._refund_in_cabinet,
-            "storm.cabinet_cancel": self._let_go_in_cabinet,
+            "storm.cabinet_refund": self._in_cabinet(lambda one: one.refundable, ProviderSide.refund_in_cabinet),
+            "storm.cabinet_cancel": self._in_cabinet(lambda one: one.held, ProviderSide.let_go_in_cabinet),
             "storm.account_changed": lambda random: world.keeper.move(random.choice(MERCHANTS)),
             "storm.key_rotated": lambda random: world.keeper.rotate(
                 random.choice(MERCHANTS), random.uniform(1.0, 90.0)
@@ -58,6 +62,18 @@ class Storms:
             "storm.set_back": lambda _random: world.set_back_the_clouds(),
             "storm.cloud_clock": self._cloud_clock,
             "storm.broker_blink": self._blink,
+            "storm.cabinet_part": self._in_cabinet(
+                lambda one: one.refundable > 2 * fleet.A_PART, ProviderSide.refund_part_in_cabinet
+            ),
+            "storm.cabinet_capture": self._in_cabinet(lambda one: one.held, ProviderSide.capture_in_cabinet),
+            "storm.database_away": world.database_server.go_away,
+            "storm.person": world.operator.decide,
+            "storm.price": world.operator.change_price,
+            "storm.shop_changed": lambda random: world.keeper.reconfigure(random.choice(MERCHANTS), random),
+            "storm.backup": lambda _random: world.database_server.back_up(),
+            "storm.restore": lambda _random: world.database_server.restore(),
+            "storm.cloud_paused": lambda random: self._pause(random.choice(world.clouds).process, random),
+            "storm.agent_paused": lambda random: self._pause(random.choice(world.agents).process, random),
         }
 
     def begin(self) -> None:
@@ -129,16 +145,33 @@ class Storms:
         self._world.timeline.add("forger", f"tells of {event} of {payment_id}", order)
         self._world.scheduler.spawn(web.process, lambda: _ignore(web.notified(body)))
 
-    def _refund_in_cabinet(self, random: Random) -> None:
-        """Somebody of the shop gives money back by hand, past us."""
-        taken = [payment for payment in self._world.provider.payments() if payment.refundable]
-        if taken:
-            self._world.provider.refund_in_cabinet(random.choice(taken))
+    def _in_cabinet(
+        self, may: Callable[[Payment], object], act: Callable[[ProviderSide, Payment], None]
+    ) -> Callable[[Random], None]:
+        """Have somebody of the shop do this by hand, past us, to one of the payments to which it may be done."""
 
-    def _let_go_in_cabinet(self, random: Random) -> None:
-        held = [payment for payment in self._world.provider.payments() if payment.held]
-        if held:
-            self._world.provider.let_go_in_cabinet(random.choice(held))
+        def strike(random: Random) -> None:
+            found = [payment for payment in self._world.provider.payments() if may(payment)]
+            if found:
+                act(self._world.provider, random.choice(found))
+
+        return strike
+
+    def _pause(self, process: Process, random: Random) -> None:
+        """Let it stand still and go on where it was; after a while the broker gives it up."""
+        if not process.alive:
+            return
+        world, seconds = self._world, random.choice((2.0, 10.0, 40.0, 100.0, 400.0))
+        world.timeline.add(process.name, f"stands still for {seconds:.0f} s")
+        process.paused_until = world.scheduler.now + seconds
+        lines = world.broker.lines_of(process)
+
+        def give_up() -> None:
+            if process.paused_until > world.scheduler.now:
+                for line in lines:
+                    line.cut("no answer within the keepalive", 0.0, 0.0)
+
+        world.scheduler.after(KEEPALIVE_NOTICE_S, give_up)
 
     def _switch(self, random: Random) -> None:
         switches = {name: MACHINE_SWITCHES[name] for name in self._world.mix.switches}
@@ -183,7 +216,7 @@ class Storms:
         most = self._world.mix.cloud_skew
         ahead = HOURS_AHEAD if cloud.process.skew > HOURS_AHEAD / 2 else 0.0
         cloud.process.skew = ahead + random.uniform(-most, most)
-        self._world.clocks_set_at = self._world.scheduler.now
+        self._world.waits_disturbed_at = self._world.scheduler.now
         self._world.timeline.add(cloud.process.name, f"its clock is set; now off by {cloud.process.skew:+.2f} s")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.simulation.mixes import LATER_FAMILIES, focused
 from tests.simulation.told import Told
 from tests.simulation.workshop import Workshop
 
@@ -31,6 +32,13 @@ def test_every_promise_is_kept_in_every_world(workshop: Workshop, first: int) ->
 @pytest.mark.parametrize("first", range(WORLDS, LONG_WORLDS, A_GO))
 def test_every_promise_is_kept_in_many_more_worlds(workshop: Workshop, first: int) -> None:
     _all_kept(workshop, first)
+
+
+@pytest.mark.parametrize("family", LATER_FAMILIES)
+def test_a_family_by_itself_strikes_and_every_promise_is_kept(workshop: Workshop, family: str) -> None:
+    every = [workshop.tell(seed, mix=focused(seed, (family,), strength=2.5)) for seed in range(2)]
+    assert {name.partition("#")[0] for told in every for name in told.struck} == set(LATER_FAMILIES[family])
+    assert not [told.broken for told in every if told.broken]
 
 
 def test_what_is_not_committed_is_lost(workshop: Workshop) -> None:

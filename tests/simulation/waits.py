@@ -82,7 +82,7 @@ class Waits:
             return
         world, begun = self._world, self._begun[wait, order_id]
         waited, wanted = world.scheduler.now - begun, getattr(world.rules, wait)
-        if begun > world.clocks_set_at and waited < wanted - CLOCK_SLACK_S - 2 * world.mix.cloud_skew:
+        if begun > world.waits_disturbed_at and waited < wanted - CLOCK_SLACK_S - 2 * world.mix.cloud_skew:
             world.promises.break_(3, f"{what} after {waited:.1f} s, {wait} is {wanted:.0f}", order_id)
 
     def _clocks_disagree(self) -> bool:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloud.database.database import Database
 from cloud.orders import archive
 from cloud.orders.archive import ArchivedOrder
 from simulator.yookassa.behaviour import Behaviour
@@ -25,6 +24,7 @@ from tests.simulation.agent_process import AgentProcess, copy_journal
 from tests.simulation.broker import Broker
 from tests.simulation.buyers import Buyer, draw_plans
 from tests.simulation.cloud_process import CloudProcess
+from tests.simulation.database_server import DatabaseServer
 from tests.simulation.disk import Disk
 from tests.simulation.due import Due
 from tests.simulation.faults import Faults
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 END_WITHIN_S = 3.5 * 3600.0
 """After the last fault: an unpaid payment lives an hour, a refused return is asked again after at most another."""
+A_PERSON_AFTER_S = 86_400.0
+"""So long after a restore machines are asked about what was forgotten; then a person is."""
 QUIET_S = 15.0
 """A world is over when for so long nothing was under way."""
 LOOK_S = 5.0
@@ -70,6 +72,7 @@ class World:
         self.promises = Promises(self)
         self.disk = Disk(workshop.template, workshop.folder / "world.db")
         fleet.arrange(str(self.disk.path), mix.capture, mix.status_check)
+        self.database_server = DatabaseServer(self)
         self.due = Due(self.disk.look)
         self.broker = Broker(self.scheduler, self.faults, self.timeline, Random(f"{seed}/broker"))
         terms = Terms(sbp_refund=timedelta(minutes=20))
@@ -90,8 +93,9 @@ class World:
         self.buyers: list[Buyer] = []
         self.paid_at: dict[str, datetime] = {}
         """When the buyer of an order was told that he has paid."""
-        self.clocks_set_at = float("-inf")
-        """When a clock of the cloud was last set, true seconds: what was waited for before may end early."""
+        self.waits_disturbed_at = float("-inf")
+        """When a clock of the cloud was last set or its database put back, true seconds: older waits may end early."""
+        self.operator = Operator(self)
         self.bookkeeper = Bookkeeper(self)
         self.keeper = Keeper(self)
         self._workshop = workshop
@@ -109,6 +113,7 @@ class World:
         here.enter(self)
         self.engines.on_change = self._changed
         self.engines.fails = lambda: bool(self.faults.strikes("db.fails"))
+        self.engines.is_away = self.database_server.is_away
         loggers = [logging.getLogger(name) for name in ("cloud", "agent")]
         ear = Ear(self.timeline, self._who, lambda said: self.promises.break_(0, f"an error nobody expected: {said}"))
         before = [(logger.level, logger.propagate) for logger in loggers]
@@ -149,7 +154,7 @@ class World:
             self.buyers.append(buyer)
             buyer.begin()
         Storms(self).begin()
-        Operator(self).begin()
+        self.operator.begin()
         self.scheduler.at(mix.storms_until, self._heal)
 
     def _install(self, device: str) -> None:
@@ -173,7 +178,9 @@ class World:
 
     def _run(self) -> None:
         try:
-            if not self.scheduler.run(self.mix.storms_until + END_WITHIN_S, self._is_over):
+            until = self.mix.storms_until + END_WITHIN_S
+            until += A_PERSON_AFTER_S if "restores" in self.mix.families else 0.0
+            if not self.scheduler.run(until, self._is_over):
                 self.promises.break_(3, f"the world does not come to rest: {self._restless}")
         except Spinning as spinning:
             self.promises.break_(0, f"something wakes itself for ever: {spinning}")
@@ -224,10 +231,8 @@ class World:
         with self.look_closely() as session:
             resting = list(session.scalars(select(ArchivedOrder.order_id)))
         if resting:
-            self.engines.owner = Process("the world")
-            database = Database(self.disk.url, patience_s=0)
-            database.transact(archive.bring_back, resting)
-            database.close()
+            with self.engines.nobodys(self.disk.url) as database:
+                database.transact(archive.bring_back, resting)
 
     def _told(self) -> Told:
         cups = sum(cup.order_uuid is not None for machine in self.machines for cup in machine.memory.cups)
@@ -261,7 +266,7 @@ class World:
         for cloud in self.clouds:
             if cloud.process.skew > HOURS_AHEAD / 2:
                 cloud.process.skew -= HOURS_AHEAD
-                self.clocks_set_at = self.scheduler.now
+                self.waits_disturbed_at = self.scheduler.now
                 self.timeline.add(cloud.process.name, "its clock is set back by hours")
 
     # Asked by its parts
@@ -330,19 +335,14 @@ class World:
 
     def cut_lines_of(self, process: Process) -> None:
         """The system closes a dead process's sockets."""
-        for line in [line for line in self.broker.lines if line.owner is process]:
+        for line in self.broker.lines_of(process):
             line.cut("its process died", 0.0, 0.02)
 
     @contextmanager
     def look_closely(self) -> Iterator[Session]:
         """A session that belongs to no process."""
-        self.engines.owner = Process("the world")
-        database = Database(self.disk.url, patience_s=0)
-        try:
-            with database.read() as session:
-                yield session
-        finally:
-            database.close()
+        with self.engines.nobodys(self.disk.url) as database, database.read() as session:
+            yield session
 
     # What it notices
 
