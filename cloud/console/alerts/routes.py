@@ -23,6 +23,7 @@ from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
 from cloud.console.alerts.where_to_act import link_of
 from cloud.console.shell.kinds import DEVICE
 from cloud.console.shell.machines import machines_in, zones_of
+from cloud.console.shell.merchants import names_of
 from cloud.console.shell.paging import First, Key
 from cloud.console.shell.request_context import MOST_REPEATED, Done, RequestContext
 from cloud.console.shell.section import Nav, Section
@@ -74,9 +75,10 @@ def overview(context: RequestContext) -> str:
         machines = machines_in(session, context.person.scope(Act.EDIT_ALERTS))
         subjects = [one.subject for one in (*now_open.items, *past.items)] + [one.device_uuid for one in muted]
         zones = zones_of(session, subjects)
+        whose = names_of(session, context.scope, {one.merchant_id for one in (*now_open.items, *past.items)})
     return context.render(
         "alerts/overview.html", now_open=now_open, past=past, mutes=muted, machines=machines, say=Sayer(context, zones),
-        first=not after, hours=[*MAINTENANCE],
+        whose=whose, first=not after, hours=[*MAINTENANCE],
     )  # fmt: skip
 
 
@@ -86,7 +88,8 @@ def open_now(context: RequestContext) -> str:
     with context.read() as session:
         now_open = readers.open_incidents(session, context.scope)
         zones = zones_of(session, [one.subject for one in now_open.items])
-    return context.render("alerts/open_now.html", now_open=now_open, say=Sayer(context, zones))
+        whose = names_of(session, context.scope, {one.merchant_id for one in now_open.items})
+    return context.render("alerts/open_now.html", now_open=now_open, whose=whose, say=Sayer(context, zones))
 
 
 @section.page("/alerts/<incident_id>", Act.SEE_INCIDENTS, INCIDENT)
@@ -95,10 +98,12 @@ def show(context: RequestContext, incident_id: str) -> str:
     with context.read() as session:
         incident = readers.incident(session, incident_id)
         messages = readers.messages_about(session, incident_id)
+        whose = names_of(session, context.person.scope(Act.SEE_INCIDENTS), {incident.merchant_id})
     runbook = context.cloud.settings.runbook_url
     return context.render(
-        "alerts/show.html", incident=incident, messages=messages, say=Sayer(context), subject=context.about(),
+        "alerts/show.html", incident=incident, messages=messages, whose=whose, say=Sayer(context),
         runbook=runbook + page_of(incident.kind) if runbook else "", where=link_of(incident, context),
+        subject=context.about(),
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ class Place:
 
 _MACHINE = Place("machines.show", Act.SEE_FLEET, "alerts.machine_page")
 _MONEY = Place("money.show", Act.SEE_MONEY, "money.nav")
-_SETTINGS = Place("settings.merchants", Act.SEE_SETTINGS, "settings.nav")
+_SETTINGS = Place("settings.merchant", Act.SEE_SETTINGS, "settings.nav")
 PLACES: Mapping[Kind, Place] = {
     **dict.fromkeys(OF_A_MACHINE, _MACHINE),
     **dict.fromkeys((Kind.MONEY_WAITS, Kind.RETURN_STUCK, Kind.CAPTURE_STUCK, Kind.DIFFERENCE), _MONEY),
@@ -37,5 +37,6 @@ def link_of(incident: Incident, context: RequestContext) -> tuple[str, str]:
     place = PLACES.get(incident.kind)
     if place is None or not context.may(place.act):
         return "", ""
-    named = {"device_uuid": incident.subject} if place is _MACHINE else {}
+    machine, merchant = {"device_uuid": incident.subject}, {"merchant_id": incident.merchant_id}
+    named = machine if place is _MACHINE else merchant if place is _SETTINGS else {}
     return address(place.view, **named), str(context.texts(place.name))

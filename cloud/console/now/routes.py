@@ -11,6 +11,7 @@ from cloud.alerts.wording import Reader, text_of, title_of
 from cloud.console.now import readers
 from cloud.console.now.texts_en import EN
 from cloud.console.now.texts_ru import RU
+from cloud.console.shell.merchants import names_of
 from cloud.console.shell.request_context import RequestContext
 from cloud.console.shell.section import Nav, Section
 
@@ -51,6 +52,7 @@ def _part(context: RequestContext) -> str:
                 values["taken"] = values["today"].kopecks
         incidents = readers.troubles(session, alarms, context.now)
         values["stands_at"] = readers.places(session, {one.subject for one in incidents})
+        values["whose"] = names_of(session, alarms, {one.merchant_id for one in incidents})
     reader = Reader(context.texts.language, context.texts.zone, "")
     troubles = [(one, title_of(one, reader, context.now), text_of(one, reader, context.now)) for one in incidents]
     return context.render(

@@ -1,6 +1,6 @@
 """Merchants of a scope: to choose one from, the first of them by name and always the one that is chosen."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, or_, select, true
@@ -41,3 +41,18 @@ def within(scope: Scope) -> ColumnElement[bool]:
     """Merchants of which anything is in it, be it one machine."""
     owners = scope.merchants | {owner for owner, _ in scope.machines}
     return true() if scope.everything else Merchant.id.in_(sorted(owners))
+
+
+def names_of(session: Session, scope: Scope, merchant_ids: Collection[str]) -> dict[str, str]:
+    """What these are called, told apart from all in the scope; empty where it is of one merchant: nobody asks whose."""
+    mine = within(scope)
+    if not merchant_ids or len(session.scalars(select(Merchant.id).where(mine).limit(2)).all()) < 2:
+        return {}
+    found = session.execute(select(Merchant.id, Merchant.name).where(mine, Merchant.id.in_(set(merchant_ids)))).all()
+    named = select(Merchant.name).where(mine, Merchant.name.in_({row.name for row in found}))
+    shared = set(session.scalars(named.group_by(Merchant.name).having(func.count() > 1)))
+    return {row.id: _called(row.id, row.name, is_shared=row.name in shared) for row in found}
+
+
+def _called(merchant_id: str, name: str, *, is_shared: bool) -> str:
+    return f"{name} · {merchant_id}" if is_shared else name

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import func, select, update
 
+from cloud.access import users
+from cloud.access.acts import Role
 from cloud.alerts import channel_settings
 from cloud.alerts.channels.sender import Why
 from cloud.alerts.incident import Condition, advance, begun
@@ -23,7 +25,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device, Merchant
 from cloud.orders.outbox import OutboxRow
 from tests.cloud.alerts.test_words import FACTS
-from tests.cloud.console.building import OWN, Console, post
+from tests.cloud.console.building import FOREIGN, OWN, Console, post
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE
 
 INCIDENT = "0f" * 16
@@ -47,12 +49,37 @@ def test_each_says_what_to_do_and_leads_there(console: Console) -> None:
         ways = re.findall(r'<a class="button" href="([^"]+)"', page)
         assert len(ways) == (kind in PLACES), kind
         assert [client.get(way).status_code for way in ways] == [200] * len(ways), kind
+        is_of_a_merchants_settings = kind in {Kind.VALIDITY_ENDING, Kind.KEY_REFUSED}
+        assert (f"/console/settings/{OWN}" in ways) is is_of_a_merchants_settings
 
 
 def test_nobody_is_led_to_where_he_may_not_go(console: Console) -> None:
     address = an_alert(console, Kind.MONEY_WAITS)
     assert 'href="/console/money"' in console.client(f"owner@{OWN}").get(address).text
     assert 'href="/console/money"' not in console.client(f"support@{OWN}").get(address).text
+
+
+PAGES = ("/console/now", "/console/alerts", "/console/alerts/now", f"/console/alerts/{INCIDENT}")
+
+
+@pytest.mark.parametrize("name", ["ООО Восток", "ООО Юг"])
+def test_who_sees_several_merchants_reads_whose_it_is(console: Console, name: str) -> None:
+    """Regression: money that waits, a contract that ends: of no machine, and no page said of which merchant."""
+    rename = update(Merchant).where(Merchant.id == OWN).values(name=name)
+    console.cloud.database.transact(lambda tx: tx.session.execute(rename))
+    called = name if name != "ООО Юг" else f"{name} · {OWN}"
+    console.add_user("both", OWN, Role.TECHNICIAN, [DEVICE])
+    console.cloud.database.transact(users.give_role, console.ids["both"], FOREIGN, Role.VIEWER)
+    for kind, who in ((Kind.MONEY_WAITS, "admin"), (Kind.OFFLINE, "both")):
+        an_alert(console, kind)
+        for page in PAGES:
+            shown = re.sub(r"<select.*?</select>", "", console.client(who).get(page).text, flags=re.DOTALL)
+            assert called in shown, page
+            assert f"{name} ·" not in console.client(f"owner@{OWN}").get(page).text
+            assert f">{name}<" not in console.client(f"owner@{OWN}").get(page).text
+    over = update(IncidentRow).values(state="resolved", resolved_at=console.clock.now)
+    console.cloud.database.transact(lambda tx: tx.session.execute(over))
+    assert f'<span class="line">{called}</span>' in console.client("admin").get("/console/alerts").text
 
 
 def test_where_the_runbook_can_be_read_its_page_is_linked(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
