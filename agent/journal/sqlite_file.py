@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 FILE = "journal.db"
+LOG_FILE = f"{FILE}-wal"
 SCHEMA_VERSION = 1
 SCHEMA = """
 CREATE TABLE command (
@@ -156,13 +157,22 @@ class SqliteFile:
         (self._folder / MARK).unlink(missing_ok=True)
 
     def shortage(self) -> str:
-        """Why there is too little room to begin anything, or ""."""
+        """Why nothing can be begun on this disk: there is too little room, or it cannot be written; else ""."""
         try:
+            self._open_for_writing()
             told = os.statvfs(self._folder)
         except OSError as error:
             return f"{self._folder}: {error.strerror}"
         free = told.f_bavail * told.f_frsize
         return "" if free >= LEAST_FREE else f"only {free // 1024} KiB free at {self._folder}"
+
+    def _open_for_writing(self) -> None:
+        """Refused by a disk that the system has made read-only, also where it does not say so (ext4's `emergency_ro`).
+
+        Writes nothing. The log, for closing the file itself would take SQLite's locks off it. Raises `OSError`.
+        """
+        with suppress(FileNotFoundError):
+            os.close(os.open(self._folder / LOG_FILE, os.O_WRONLY | os.O_CLOEXEC))
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -1,8 +1,9 @@
 """The journal's disk: full, damaged, dying while it is put aside. Nothing is sold on it, and that is said."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from protocol.reasons import Result, Spout
 from simulator.machine import MachineSimulator, Timing
 from tests.agent.agents import Agents
 from tests.agent.cloud_side import DEVICE, CloudSide
+from tests.agent.failing_card import a_failing_card
 from tests.agent.small_disk import SmallDisk, a_small_disk
 from tests.agent.world import VirtualClock, World
 from tests.mosquitto import Mosquitto
@@ -108,6 +110,31 @@ def test_short_of_room_nothing_new_is_begun(world: World, monkeypatch: pytest.Mo
     world.order()
     assert world.outcome().code == "storage"
     assert world.line.makes() == 0
+
+
+def test_a_card_that_becomes_read_only_is_noticed_while_nothing_is_ordered(tmp_path: Path) -> None:
+    with a_failing_card(tmp_path / "card") as card, closing(World(card.folder / "state")) as world:
+        world.run(60)
+        assert world.live_state.view.stopped == ""
+        card.fail()
+        world.run(2)
+        assert "Read-only file system" in world.live_state.view.stopped
+
+
+def test_looking_whether_the_journal_can_be_written_writes_nothing_and_leaves_its_lock(tmp_path: Path) -> None:
+    with SqliteFile.open(tmp_path, NOW) as opened:
+        opened.put("a", "b")
+        files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+        before = locks()
+        assert opened.shortage() == ""
+        assert before
+        assert (locks(), {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}) == (before, files)
+
+
+def locks() -> list[str]:
+    """This process's, as the system lists them."""
+    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return sorted(str(line[1:]) for line in lines if line[4] == str(os.getpid()))
 
 
 # Damage
