@@ -66,6 +66,9 @@ class Line(Protocol):
     def recall(self, session: int) -> None:
         """Throw away what was written and has not left, at the price of the line: it is opened anew."""
 
+    def renew(self, session: int) -> None:
+        """Close the port and open it again."""
+
     def error_ratio(self) -> float:
         """Share of damaged frames, 0 to 1."""
 
@@ -114,6 +117,10 @@ class Driver:
         """What had not left is lost with the line."""
         self.is_open = self.is_greeted = False
         self._arrived()
+
+    def renew_line(self) -> None:
+        """Have the port closed and opened again."""
+        self._line.renew(self._session)
 
     def can(self, ability: str) -> bool:
         return ability in self.abilities

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from random import Random
+from typing import Any
 
 import serial
 
@@ -30,6 +31,8 @@ QUICK_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 30.0
 STEADY_S = 5.0
 """A port that stayed open for so long is tried again at once; one that breaks at each opening is not."""
+SETTINGS_EVERY_S = 3.0
+"""How often it is looked whether another program has changed the settings of the open port."""
 BITS_PER_BYTE = 10
 MAX_QUEUE = 1_000
 """Frames nobody took; beyond it new ones are dropped, for all that matters is repeated by the machine."""
@@ -79,6 +82,18 @@ def _terminal_of(port: serial.Serial) -> int | None:
     return number if isinstance(number, int) else None
 
 
+def _settings_of(port: serial.Serial) -> list[Any] | None:
+    """As they are now. Raises `termios.error`."""
+    terminal = _terminal_of(port)
+    return None if terminal is None else termios.tcgetattr(terminal)
+
+
+def _set_back(port: serial.Serial, settings: list[Any]) -> None:
+    """On the open port, without moving DTR. Raises what `_LOST` lists."""
+    termios.tcsetattr(port.fileno(), termios.TCSANOW, settings)
+    port.timeout = port.timeout  # has pyserial set a speed that is none of the usual ones
+
+
 def _let_go_without_hanging_up(port: serial.Serial, terminal: int) -> None:
     """Have DTR stay as it is when the port is closed: a controller that it resets would lose the drink it pours."""
     try:
@@ -121,7 +136,8 @@ class SerialLine:
         self._news: deque[LineNews] = deque()
         self._port: serial.Serial | None = None
         self._session = 0
-        self._is_broken = False
+        self._why_broken = ""
+        """Why the reader is to close the port and open it again."""
         self._write_lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="serial-reader", daemon=True)
@@ -155,7 +171,7 @@ class SerialLine:
                 if self._profile.serial.flow != "none":
                     self._drain(port)
             except _LOST as error:
-                self._is_broken = True
+                self._why_broken = "a write failed"
                 with suppress(*_LOST):
                     port.reset_output_buffer()
                 raise LineLost(f"write failed: {error}") from error
@@ -168,10 +184,15 @@ class SerialLine:
             if port is None or session != self._session:
                 return
             if _socket_of(port) is not None:
-                self._is_broken = True
+                self._why_broken = "what has not left is thrown away"
             elif port.out_waiting:
                 port.reset_output_buffer()
-                self._is_broken = True
+                self._why_broken = "what has not left is thrown away"
+
+    def renew(self, session: int) -> None:
+        with self._write_lock:
+            if self._port is not None and session == self._session:
+                self._why_broken = "nothing is heard on it"
 
     def _drain(self, port: serial.Serial) -> None:
         """A machine that holds the line up must not get a make later, when it lets go. Raises `OSError`."""
@@ -206,7 +227,7 @@ class SerialLine:
         with self._write_lock:
             self._session += 1
             self._port = port
-            self._is_broken = False
+            self._why_broken = ""
         log.info("%s is open", self._url)
         self._tell(Opened(self._session))
         why = "stopped"
@@ -226,10 +247,14 @@ class SerialLine:
     def _read(self, port: serial.Serial) -> None:
         decoder = Decoder(self._layout)
         candidate, since = -1, 0.0
+        settings, look_at = _settings_of(port), 0.0
         while not self._stopping.is_set():
-            if self._is_broken:
-                raise OSError("a write failed")
+            if self._why_broken:
+                raise OSError(self._why_broken)
             self._beat()
+            if settings is not None and self._clock.monotonic() >= look_at:
+                look_at = self._clock.monotonic() + SETTINGS_EVERY_S
+                self._keep_settings(port, settings)
             data = port.read(1)
             if data:
                 waiting = port.in_waiting
@@ -245,6 +270,12 @@ class SerialLine:
             for frame in frames:
                 self._hear(frame, now)
             self._judge(decoder)
+
+    def _keep_settings(self, port: serial.Serial, settings: list[Any]) -> None:
+        """Another program, such as a getty, may set an open port its own way: from then on no frame would be heard."""
+        if _settings_of(port) != settings:
+            log.warning("another program has changed the settings of %s: they are set back", self._url)
+            _set_back(port, settings)
 
     def _budget(self, size: int) -> float:
         """How long a frame of this size may take: a false header must not hold up what drips in behind it."""

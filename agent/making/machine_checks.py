@@ -11,6 +11,7 @@ from agent.machine.capability_rules import Duty
 from agent.machine.conversation import Conversation
 from agent.machine.driver import Driver
 from agent.machine.profile import Profile
+from agent.machine.timers import LAST_WORD_S
 from agent.making.readiness import Readiness
 from agent.making.settle_drink import LateSettler
 from protocol.reasons import MachineState
@@ -18,6 +19,8 @@ from protocol.reasons import MachineState
 GREET_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 15.0)
 SOON_S = 1.0
 _SOON_READY = (MachineState.BOOT, MachineState.HEATING, MachineState.BREWING, MachineState.RINSING)
+MUTE_S, LONGEST_MUTE_S = 120.0, 3600.0
+"""After so long without a word the port is opened anew, each time after twice as long, at most the second."""
 RECHECK_WITHIN_S = 24 * 3600.0
 """An outcome still unknown after a day is the operator's, not the machine's."""
 log = logging.getLogger(__name__)
@@ -56,12 +59,15 @@ class MachineChecks:
         self._clock = clock
         self._due = _Due()
         self._greet_failures = 0
+        self._opened_at = 0.0
+        self._mute_patience = MUTE_S
         self.never_sent: list[Command] = []
         """Finished as never sent by an earlier run; only the machine's own memory can say otherwise."""
 
     def begin_line(self, now: float) -> None:
         """The port was opened."""
         self._due.greet, self._greet_failures = now, 0
+        self._opened_at = now
 
     def hear_stranger(self, now: float) -> None:
         """The machine speaks and was not greeted yet."""
@@ -104,6 +110,7 @@ class MachineChecks:
     def _greet(self, now: float) -> Conversation[None]:
         if (yield from self._driver.greet()):
             self._greet_failures = 0
+            self._mute_patience = MUTE_S
             self._due.recheck = now
             missing = self._profile.expects.wanted - self._driver.abilities
             if missing:
@@ -113,6 +120,20 @@ class MachineChecks:
             pause = GREET_PAUSES_S[min(self._greet_failures, len(GREET_PAUSES_S) - 1)]
             self._greet_failures += 1
             self._due.greet = self._clock.monotonic() + pause
+            self._renew_if_mute(self._clock.monotonic())
+
+    def _renew_if_mute(self, now: float) -> None:
+        """An adapter, or the far end of a network, may be stuck until the port is opened anew; or the machine is off.
+
+        Never while a drink may be under way: opening the port can reset the machine.
+        """
+        if now - max(self._opened_at, self._readiness.heard_at) < self._mute_patience:
+            return
+        if self._journal.unsettled() or self._journal.recently_unknown(LAST_WORD_S):
+            return
+        self._mute_patience = min(2 * self._mute_patience, LONGEST_MUTE_S)
+        log.warning("nothing is heard of the machine: its port is opened anew")
+        self._driver.renew_line()
 
     def _poll(self) -> Conversation[None]:
         yield from self._driver.status()

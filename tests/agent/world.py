@@ -97,6 +97,9 @@ class WireLine:
             self._is_open = False
             self._news.append(Closed("recalled"))
 
+    def renew(self, session: int) -> None:
+        self.recall(session)
+
     def error_ratio(self) -> float:
         return 0.0
 

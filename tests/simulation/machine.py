@@ -182,6 +182,9 @@ class MachineLine:
         if self._is_open and session == self._session:
             self._reopen()
 
+    def renew(self, session: int) -> None:
+        self.recall(session)
+
     def error_ratio(self) -> float:
         return 0.0
 
