@@ -13,6 +13,7 @@ from cloud.alerts.incident import LIVE, Incident, State
 from cloud.alerts.kinds import TERMS, Kind, Severity
 from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow, Mute
 from cloud.alerts.store import IS_KNOWN, incident_of, known, subject_of
+from cloud.console.shell.merchants import told_apart
 from cloud.console.shell.paging import First, Key, Listed, newest_first
 from cloud.console.shell.section import Kind as KindOfThing
 from cloud.fleet.models import Merchant
@@ -101,9 +102,9 @@ def attempts(session: Session, channel_id: str) -> Sequence[Delivery]:
 
 
 def merchants(session: Session, scope: Scope) -> Sequence[tuple[str, str]]:
-    """Id and name of each."""
-    asked = select(Merchant.id, Merchant.name).where(scope.where(Merchant.id)).order_by(Merchant.name)
-    return [(row[0], row[1]) for row in session.execute(asked)]
+    """Id and name of each, equal names told apart."""
+    asked = select(Merchant.id, Merchant.name).where(scope.where(Merchant.id)).order_by(Merchant.name, Merchant.id)
+    return told_apart([(row[0], row[1]) for row in session.execute(asked)])
 
 
 def mutes(session: Session, scope: Scope, now: datetime) -> Sequence[Mute]:

@@ -14,6 +14,7 @@ from cloud.access.journal import Subject
 from cloud.access.models import LoginSession, Membership, Passkey, User
 from cloud.access.person import Scope
 from cloud.console.shell.machines import Machines
+from cloud.console.shell.merchants import names_of
 from cloud.console.shell.paging import PAGE, Listed
 from cloud.console.shell.section import Kind
 from cloud.fleet.models import Device, Merchant
@@ -63,9 +64,10 @@ def everybody(session: Session, scope: Scope, after: str) -> Listed[Staff]:
     page = rows[:PAGE]
     seen = _last_seen(session, [row.User.id for row in page if row.User is not None])
     by_merchant = groupby(page, key=lambda row: (row.Merchant.id, row.Merchant.name))
+    names = names_of(session, scope, {row.Merchant.id for row in page})
     found = [
-        Staff(*merchant, [_member(row, seen) for row in people if row.Membership is not None])
-        for merchant, people in by_merchant
+        Staff(one, names.get(one, name), [_member(row, seen) for row in people if row.Membership is not None])
+        for (one, name), people in by_merchant
     ]
     last = page[-1] if len(rows) > PAGE else None
     return Listed(found, "" if last is None else f"{last.Membership.id if last.Membership else 0}.{last.Merchant.id}")

@@ -1,5 +1,6 @@
 """Merchants of a scope: to choose one from, the first of them by name and always the one that is chosen."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ class Merchants:
     """For a menu."""
 
     listed: Sequence[tuple[str, str]]
-    """Ids with names, by name."""
+    """Ids with names, by name; equal names told apart."""
     total: int
 
     @property
@@ -32,9 +33,15 @@ def merchants_in(session: Session, scope: Scope, chosen: str = "") -> Merchants:
     named = select(Merchant.id, Merchant.name).where(mine)
     first = select(Merchant.id).where(mine).order_by(Merchant.name, Merchant.id).limit(MOST)
     found = named.where(or_(Merchant.id.in_(first), Merchant.id == chosen)).order_by(Merchant.name, Merchant.id)
-    listed = [(row.id, row.name) for row in session.execute(found)]
+    listed = told_apart([(row.id, row.name) for row in session.execute(found)])
     total = session.scalar(select(func.count()).select_from(Merchant).where(mine)) if len(listed) >= MOST else None
     return Merchants(listed, total or len(listed))
+
+
+def told_apart(merchants: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Ids with names; a name that several of them have stands with its id."""
+    names = Counter(name for _, name in merchants)
+    return [(one, _called(one, name, is_shared=names[name] > 1)) for one, name in merchants]
 
 
 def within(scope: Scope) -> ColumnElement[bool]:

@@ -89,3 +89,15 @@ def test_a_page_of_people_goes_on_though_the_one_it_began_after_is_gone(
     for after in ("1.nowhere", "nonsense"):
         shown = console.client("admin").get("/console/people", query_string={"after": after}).text
         assert f"/console/people/invite/{OWN}" in shown
+
+
+def test_merchants_of_one_name_are_told_apart(console: Console) -> None:
+    """Regression: an admin chose between two lines that read the same."""
+    add(console, Merchant(id="twin", name="ООО Юг"))
+    options = [(OWN, "", "ООО Север"), (FOREIGN, "", f"ООО Юг · {FOREIGN}"), ("twin", "", "ООО Юг · twin")]
+    assert menu(console, "/console/now") == ([], options)
+    for page in ("/console/alerts/rules", "/console/alerts/channels", "/console/people", "/console/support"):
+        shown = unescape(console.client("admin").get(page).text)
+        shown = shown.partition('<main id="main"')[2]
+        assert re.findall(r">(ООО[^<]+)<", shown) == [words for _, _, words in options], page
+    assert "ООО Юг · " not in console.client(f"owner@{FOREIGN}").get("/console/people").text
