@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, func, select, text
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, Integer, String, and_, func, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.database.base import Base
@@ -151,6 +151,11 @@ def ask(tx: Transaction, order_id: str, wanted: Wanted, by: Asker, limits: Limit
     else:
         _give_back(tx, locked, request, way, None, now)
     return request
+
+
+def waits_for_approval(now: datetime) -> ColumnElement[bool]:
+    """The condition of those a second person may decide about now."""
+    return and_(ReturnRequest.state == RequestState.REQUESTED.value, ReturnRequest.expires_at > now)
 
 
 def _stands_as_shown(locked: LockedOrder, shown: int | None) -> None:

@@ -13,8 +13,7 @@ from cloud.console.orders.facts import OrderSummary, summaries_of
 from cloud.console.shell.paging import LONGEST_NUMBER, PAGE, Key, Listed, newest_first
 from cloud.orders.claims import Claim, ClaimMessage, ClaimState
 from cloud.orders.models import Order
-from cloud.orders.return_requests import ReturnRequest
-from cloud.orders.return_rules import RequestState
+from cloud.orders.return_requests import ReturnRequest, waits_for_approval
 
 _COLUMNS: tuple[Any, ...] = (
     Claim.id.label("id"), Claim.changed_at.label("at"), Claim.changed_at, Claim.order_id, Claim.kind, Claim.state
@@ -50,9 +49,9 @@ def claims_in(session: Session, scope: Scope, state: ClaimState, after: Key | No
 
 def requests_in(session: Session, scope: Scope, now: datetime, after: str) -> Listed[ListedRequest]:
     """One page of requests that wait for a second person, oldest first, after the one of this number."""
-    waits = (ReturnRequest.state == RequestState.REQUESTED.value) & (ReturnRequest.expires_at > now)
     asked = select(ReturnRequest).join(Order, Order.id == ReturnRequest.order_id)
-    asked = asked.where(waits, scope.where(Order.merchant_id, Order.device_uuid)).order_by(ReturnRequest.id)
+    inside = scope.where(Order.merchant_id, Order.device_uuid)
+    asked = asked.where(waits_for_approval(now), inside).order_by(ReturnRequest.id)
     begins = int(after) if after.isdecimal() and len(after) < LONGEST_NUMBER else 0
     found = session.scalars(asked.where(ReturnRequest.id > literal(begins, BigInteger())).limit(PAGE + 1)).all()
     if begins and not found:  # decided meanwhile; those before may still wait

@@ -21,8 +21,7 @@ from cloud.fleet.models import Device, DeviceLive
 from cloud.fleet.presence_history import Presence, PresenceSpell, current_spells
 from cloud.orders.at_risk import WAITS_FOR_PERSON, Risk, each_at_risk
 from cloud.orders.models import TAKEN_IN_PART, Order, Payment
-from cloud.orders.return_requests import ReturnRequest
-from cloud.orders.return_rules import RequestState
+from cloud.orders.return_requests import ReturnRequest, waits_for_approval
 from cloud.orders.sales_tables import MerchantDay, SalesDay
 from cloud.orders.states import Status
 from cloud.payments.reconcile.differences import open_differences
@@ -101,7 +100,7 @@ def waiting(session: Session, scope: Scope, now: datetime, unreadable: Collectio
     asked = (
         select(func.count())
         .join(Order, Order.id == ReturnRequest.order_id)
-        .where(ReturnRequest.state == RequestState.REQUESTED.value, scope.where(Order.merchant_id, Order.device_uuid))
+        .where(waits_for_approval(now), scope.where(Order.merchant_id, Order.device_uuid))
     )
     requests = session.scalar(asked.select_from(ReturnRequest)) or 0
     since = min((one.since for one in risks), default=None)

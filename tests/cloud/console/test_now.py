@@ -22,6 +22,7 @@ from cloud.orders import sales_days
 from cloud.orders.at_risk import each_at_risk
 from cloud.orders.models import Order, OrderChange
 from cloud.orders.money import PaymentState
+from cloud.orders.return_requests import ReturnRequest
 from cloud.orders.sales_tables import SalesDay
 from cloud.orders.states import Status
 from protocol.reasons import Result, Size
@@ -287,6 +288,12 @@ def test_returns_to_approve_lead_to_where_they_are_approved(console: Console) ->
     SAMPLES["difference"](console)
     assert tiles() == [money, returns]
     assert tiles("accountant") == [money], "who may not see claims is not led there"
+
+    def let_expire(tx: Transaction) -> None:
+        tx.session.get_one(ReturnRequest, int(request)).expires_at = console.world.now
+
+    console.cloud.database.transact(let_expire)
+    assert tiles() == [money], "a request that has expired waits for nobody"
 
 
 def test_a_technician_reads_no_sum(console: Console) -> None:
